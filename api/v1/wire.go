@@ -98,7 +98,7 @@ type EntryID struct {
 }
 
 // String returns the 80 digits (tree id in 16, leaf hash in 64), lower case.
-func (id EntryID) String() string { return fmt.Sprintf("%016x%s", uint64(id.TreeID), id.Hash) }
+func (id EntryID) String() string { return string(id.Append(make([]byte, 0, 80))) }
 
 // ParseEntryID reads 64 hex digits (a leaf hash) or 80 (tree id and leaf hash).
 func ParseEntryID(s string) (EntryID, error) {
