@@ -17,11 +17,8 @@ import (
 
 	v1 "github.com/cairnlog/cairn/api/v1"
 	"github.com/cairnlog/cairn/checkpoint"
-	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
 )
-
-var _ log.Signer = (*v1.Signer)(nil)
 
 type primitives struct {
 	EntryIDs []struct {
