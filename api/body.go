@@ -1,0 +1,121 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+
+	"github.com/cairnlog/cairn/log"
+)
+
+const (
+	// firstRead is what a body gets before anything of it has arrived: enough
+	// for a hashedrekord with a certificate.
+	firstRead = 8 << 10
+
+	// smallBody is how far a body grows without asking. What is larger takes
+	// its memory from what largeBodies of the largest size would need, so
+	// that many of them at once are refused instead of filling the machine.
+	smallBody   = 128 << 10
+	largeBodies = 4
+)
+
+// readBody reads the body of a request into x.body. It is valid until the
+// exchange ends.
+func (s *server) readBody(x *exchange, r *http.Request) ([]byte, error) {
+	if r.ContentLength > s.maxBody {
+		return nil, bodyTooLarge(s.maxBody)
+	}
+	b := x.body
+	if cap(b) == 0 {
+		b = make([]byte, 0, min(firstRead, s.maxBody+1))
+	}
+	for {
+		n, err := r.Body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		x.body = b
+		if int64(len(b)) > s.maxBody {
+			return nil, bodyTooLarge(s.maxBody)
+		}
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return nil, refuseBody(err)
+		}
+		if len(b) < cap(b) {
+			continue
+		}
+		size := min(2*int64(cap(b)), s.maxBody+1) // one more, to see that it is too large
+		if size > smallBody {
+			// Old and new both live while one is copied to the other; the
+			// old one's share covers that.
+			if !s.memory.TryAcquire(size) {
+				return nil, noMemory()
+			}
+			x.held += size
+		}
+		grown := make([]byte, len(b), size)
+		copy(grown, b)
+		b = grown
+	}
+}
+
+// isBlank says that there is only JSON's white space in b.
+func isBlank(b []byte) bool { return len(bytes.Trim(b, " \t\r\n")) == 0 }
+
+// readQuery reads the JSON body of a query into v. Only the first value of
+// the body counts. what is "entry" or "query", as Rekor's texts have it.
+func (s *server) readQuery(x *exchange, r *http.Request, what string, v any) error {
+	if err := isJSON(r); err != nil {
+		return err
+	}
+	b, err := s.readBody(x, r)
+	if err != nil {
+		return err
+	}
+	if isBlank(b) {
+		return required(what, "body")
+	}
+	if err := json.NewDecoder(bytes.NewReader(b)).Decode(v); err != nil {
+		return badJSON(what, jsonTrouble(err))
+	}
+	return nil
+}
+
+// jsonTrouble says what is wrong with a JSON text in terms of the text, not
+// of our types.
+func jsonTrouble(err error) string {
+	var t *json.UnmarshalTypeError
+	if !errors.As(err, &t) {
+		return err.Error()
+	}
+	want := "a value of another type"
+	switch t.Type.Kind() {
+	case reflect.String:
+		want = "a string"
+	case reflect.Int64:
+		want = "an integer"
+	case reflect.Slice:
+		want = "an array"
+		if t.Type.Elem().Kind() == reflect.Uint8 {
+			want = "a base64 string"
+		}
+	case reflect.Struct:
+		want = "an object"
+	}
+	field := t.Field
+	if field == "" {
+		field = "the body"
+	}
+	return fmt.Sprintf("%s has to be %s, not %s", field, want, t.Value)
+}
+
+// isNotFound says that there is no such entry.
+func isNotFound(err error) bool {
+	return errors.Is(err, log.ErrNotFound) || errors.Is(err, log.ErrOutOfRange)
+}

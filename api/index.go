@@ -1,0 +1,117 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	v1 "github.com/cairnlog/cairn/api/v1"
+	"github.com/cairnlog/cairn/entry"
+	"github.com/cairnlog/cairn/log"
+)
+
+// keyFormats are those that an index query knows, as its refusal lists them.
+func keyFormats() []string { return []string{"pgp", "x509", "minisign", "ssh", "tuf"} }
+
+// chunk is how much of a long answer is rendered before it is sent.
+const chunk = 32 << 10
+
+// searchIndex serves searchIndex.
+func (s *server) searchIndex(ctx context.Context, x *exchange, r *http.Request) error {
+	var in v1.SearchIndex
+	if err := s.readQuery(x, r, "query", &in); err != nil {
+		return err
+	}
+	q, err := indexQuery(in)
+	if err != nil {
+		return err
+	}
+	var hits []log.Hit
+	if len(q.Terms) > 0 {
+		if hits, err = s.log.Search(ctx, q); err != nil {
+			return fmt.Errorf("search: %w", err)
+		}
+	}
+	b := append(x.buf[:0], '[')
+	x.Header()["Content-Type"] = jsonHeader
+	for i, h := range hits {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = v1.EntryID{TreeID: s.treeID, Hash: h.Hash}.Append(b)
+		b = append(b, '"')
+		if len(b) > chunk {
+			// There is no limit on hits, so a long answer goes out in pieces.
+			if _, err := x.Write(b); err != nil {
+				x.cause = err
+				return nil
+			}
+			b = b[:0]
+		}
+	}
+	x.buf = append(b, "]\n"...)
+	if x.status != 0 {
+		if _, err := x.Write(x.buf); err != nil {
+			x.cause = err
+		}
+		return nil
+	}
+	x.send(http.StatusOK)
+	return nil
+}
+
+// indexQuery checks an index query in the order of Rekor's framework and
+// returns what to look up. An empty member counts as absent.
+func indexQuery(in v1.SearchIndex) (log.Query, error) {
+	q := log.Query{All: in.Operator == "and"}
+	var hash []string
+	if in.Email != "" {
+		if _, err := mail.ParseAddress(in.Email); err != nil {
+			return q, invalid(v1.CodeType, "email in body must be of type email: %q", in.Email)
+		}
+	}
+	if in.Hash != "" {
+		term, err := entry.HashTerm(in.Hash)
+		if err != nil {
+			return q, pattern("hash", "body", patternHash)
+		}
+		hash = []string{term}
+	}
+	if in.Operator != "" && in.Operator != "and" && in.Operator != "or" {
+		return q, invalid(v1.CodeEnum, "operator in body should be one of [and or]")
+	}
+	if k := in.PublicKey; k != nil {
+		if k.Format == "" {
+			return q, required("publicKey.publicKey.format", "body")
+		}
+		if formats := keyFormats(); !slices.Contains(formats, k.Format) {
+			return q, invalid(v1.CodeEnum, "publicKey.publicKey.format in body should be one of [%s]", strings.Join(formats, " "))
+		}
+	}
+	if utf8.RuneCountInString(in.Subject) > v1.MaxSubject {
+		return q, invalid(v1.CodeTooLong, "subject in body should be at most %d chars long", v1.MaxSubject)
+	}
+
+	if hash != nil {
+		q.Terms = append(q.Terms, hash)
+	}
+	if in.PublicKey != nil {
+		// A key is found in both forms that kinds index it in.
+		terms, err := entry.KeyTerms(in.PublicKey.Format, in.PublicKey.Content)
+		if err != nil {
+			return q, badRequest("public key provided could not be parsed")
+		}
+		q.Terms = append(q.Terms, terms)
+	}
+	for _, name := range []string{in.Email, in.Subject} {
+		if name != "" {
+			q.Terms = append(q.Terms, []string{name})
+		}
+	}
+	return q, nil
+}
