@@ -1,0 +1,274 @@
+package pki
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A vector is what Rekor makes of a key.
+type vector struct {
+	Name       string   `json:"name"`
+	Object     string   `json:"object"`
+	Input      []byte   `json:"input_b64"`
+	OK         bool     `json:"ok"`
+	Error      string   `json:"error"`
+	Canonical  []byte   `json:"canonical_b64"`
+	Subjects   []string `json:"subjects"`
+	Identities []struct {
+		Type        string `json:"type"`
+		Fingerprint string `json:"fingerprint"`
+		Raw         []byte `json:"raw_b64"`
+	} `json:"identities"`
+}
+
+func vectors(t testing.TB) []vector {
+	t.Helper()
+	text, err := os.ReadFile("testdata/x509.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vs []vector
+	if err := json.Unmarshal(text, &vs); err != nil {
+		t.Fatal(err)
+	}
+	return vs
+}
+
+func TestVectors(t *testing.T) {
+	t.Parallel()
+	for _, v := range vectors(t) {
+		t.Run(v.Name, func(t *testing.T) {
+			t.Parallel()
+			if v.Object != "publicKey" {
+				t.Fatalf("object %q has no test", v.Object)
+			}
+			k, err := Parse("x509", v.Input)
+			if !v.OK {
+				if err == nil {
+					t.Fatalf("parsed, want error %q", v.Error)
+				}
+				if !strings.Contains(err.Error(), v.Error) {
+					t.Errorf("error %q, want %q", err, v.Error)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(v.Canonical), string(k.Canonical())); d != "" {
+				t.Errorf("canonical form (-want +got):\n%s", d)
+			}
+			// The vectors list subjects sorted.
+			got := slices.Sorted(slices.Values(k.Subjects()))
+			if d := cmp.Diff(slices.Sorted(slices.Values(v.Subjects)), got); d != "" {
+				t.Errorf("subjects (-want +got):\n%s", d)
+			}
+			var want []Identity
+			for _, id := range v.Identities {
+				want = append(want, Identity{Type: id.Type, Raw: id.Raw, Fingerprint: id.Fingerprint})
+			}
+			if d := cmp.Diff(want, k.Identities()); d != "" {
+				t.Errorf("identities (-want +got):\n%s", d)
+			}
+			again, err := Parse("x509", k.Canonical())
+			if err != nil {
+				t.Fatalf("parse the canonical form: %v", err)
+			}
+			if !bytes.Equal(again.Canonical(), k.Canonical()) {
+				t.Error("the canonical form has another canonical form")
+			}
+		})
+	}
+}
+
+func TestParseUnknownFormat(t *testing.T) {
+	t.Parallel()
+	for format, known := range map[string]bool{"pgp": true, "ssh": true, "minisign": true, "tuf": true, "pkcs7": false, "": false} {
+		_, err := Parse(format, nil)
+		var fe *FormatError
+		if !errors.As(err, &fe) || fe.Known != known {
+			t.Errorf("Parse(%q): %v", format, err)
+		}
+	}
+}
+
+func mustPEM(t testing.TB, pub any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der})
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	message := []byte("message")
+	d256, d512 := sha256.Sum256(message), sha512.Sum512(message)
+
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := ecdsa.SignASN1(rand.Reader, ec, d256[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, s, err := ecdsa.Sign(rand.Reader, ec, d256[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p1363 := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := ed25519.Sign(ed, message)
+	ph, err := ed.Sign(nil, d512[:], crypto.SHA512)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	rs, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs1, err := rsa.SignPKCS1v15(nil, rs, crypto.SHA256, d256[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pss, err := rsa.SignPSS(rand.Reader, rs, crypto.SHA256, d256[:], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	const all = "" // no error
+	tests := []struct {
+		name             string
+		key              any
+		sig              []byte
+		digest, detached string // errors that VerifyDigest and VerifyDetached give
+	}{
+		{"ecdsa der", ec.Public(), der, all, all},
+		{"ecdsa p1363", ec.Public(), p1363, all, all},
+		{"ecdsa der with trailing byte", ec.Public(), append(slices.Clone(der), 0), "ASN.1", "ASN.1"},
+		{"ecdsa p1363 odd", ec.Public(), p1363[:63], "Invalid IEEE_P1363", "Invalid IEEE_P1363"},
+		{"ecdsa p1363 too long", ec.Public(), make([]byte, 134), "Invalid IEEE_P1363", "Invalid IEEE_P1363"},
+		{"ecdsa p1363 zero", ec.Public(), make([]byte, 64), "IEEE_P1363", "IEEE_P1363"},
+		{"empty", ec.Public(), nil, "not been initialized", "not been initialized"},
+		{"ed25519 plain", ed.Public(), plain, "must sign the SHA-512 digest with Ed25519ph", all},
+		{"ed25519 ph", ed.Public(), ph, "must sign the SHA-512 digest with Ed25519ph", "failed to verify"},
+		{"rsa pkcs1v15", rs.Public(), pkcs1, all, all},
+		{"rsa pss", rs.Public(), pss, "verification error", "verification error"},
+	}
+	check := func(t *testing.T, what string, err error, want string) {
+		t.Helper()
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", what, err, want)
+		}
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			k, err := ParseX509(mustPEM(t, tt.key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, "digest", k.VerifyDigest(crypto.SHA256, d256[:], tt.sig), tt.digest)
+			stored, err := k.VerifyDetached(message, tt.sig)
+			check(t, "detached", err, tt.detached)
+			if err == nil && !bytes.Equal(stored, tt.sig) {
+				t.Errorf("stored signature is %x, want %x", stored, tt.sig)
+			}
+		})
+	}
+
+	t.Run("ed25519 ph with sha512", func(t *testing.T) {
+		t.Parallel()
+		k, err := ParseX509(mustPEM(t, ed.Public()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, "ph", k.VerifyDigest(crypto.SHA512, d512[:], ph), all)
+		check(t, "plain", k.VerifyDigest(crypto.SHA512, d512[:], plain), "Ed25519ph")
+	})
+}
+
+func TestRSATooLarge(t *testing.T) {
+	t.Parallel()
+	// No key that anybody can use: the size is what counts.
+	n, _ := new(big.Int).SetString("1"+strings.Repeat("0", maxRSABits)+"1", 2)
+	_, err := ParseX509(mustPEM(t, &rsa.PublicKey{N: n, E: 65537}))
+	if err == nil || !strings.Contains(err.Error(), "limit is 8192") {
+		t.Errorf("error %v, want the limit", err)
+	}
+}
+
+// A bit string with unused bits parses as another key, shifted to the right;
+// what is stored is that key, not the DER that came in.
+func TestShiftedBitString(t *testing.T) {
+	t.Parallel()
+	key := make(ed25519.PublicKey, ed25519.PublicKeySize)
+	key[0], key[31] = 0x80, 0x02
+	block, _ := pem.Decode(mustPEM(t, key))
+	block.Bytes[len(block.Bytes)-33] = 1 // one unused bit
+	k, err := ParseX509(pem.EncodeToMemory(block))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shifted := make(ed25519.PublicKey, ed25519.PublicKeySize)
+	shifted[0], shifted[31] = 0x40, 0x01
+	if d := cmp.Diff(string(mustPEM(t, shifted)), string(k.Canonical())); d != "" {
+		t.Errorf("canonical form (-want +got):\n%s", d)
+	}
+}
+
+// FuzzParseX509 checks that the short way and the long way agree, and that a
+// canonical form is its own.
+func FuzzParseX509(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add(v.Input)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := ParseX509(text)
+		slow, slowErr := ParseX509(append([]byte("\n"), text...)) // never canonical
+		if (err == nil) != (slowErr == nil) {
+			t.Fatalf("short way: %v, long way: %v", err, slowErr)
+		}
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(k.Canonical(), slow.Canonical()) {
+			t.Fatalf("short way: %q, long way: %q", k.Canonical(), slow.Canonical())
+		}
+		k.Subjects()
+		k.Identities()
+		_, _ = k.VerifyDetached(text, text)
+		again, err := ParseX509(k.Canonical())
+		if err != nil {
+			t.Fatalf("parse %q: %v", k.Canonical(), err)
+		}
+		if !bytes.Equal(again.Canonical(), k.Canonical()) {
+			t.Fatal("the canonical form has another canonical form")
+		}
+	})
+}
