@@ -1,0 +1,126 @@
+package log_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/merkle"
+)
+
+func records(start int64, n, size int) []log.Record {
+	rs := make([]log.Record, n)
+	for i := range rs {
+		body := bytes.Repeat(fmt.Appendf(nil, "entry %d ", start+int64(i)), size/8+1)[:size]
+		rs[i] = log.Record{
+			Entry: log.Entry{Index: start + int64(i), Time: 1795379969, Hash: merkle.HashLeaf(body), Body: body,
+				Promise: fmt.Appendf(nil, "promise %d", i), HasAttachment: i%3 == 0},
+			Keys: []log.Key{log.LeafKey(merkle.HashLeaf(body)), log.TermKey("a"), log.TermKey(fmt.Sprint(i))},
+		}
+	}
+	return rs
+}
+
+func TestSegmentRoundTrip(t *testing.T) {
+	t.Parallel()
+	c := log.NewCodec()
+	noise := make([]byte, 3000)
+	for i := range noise {
+		noise[i] = byte(rand.Int())
+	}
+	incompressible := records(0, 1, 1)
+	incompressible[0].Body, incompressible[0].Hash = noise, merkle.HashLeaf(noise)
+	for name, want := range map[string][]log.Record{
+		"one":            records(0, 1, 10),
+		"full":           records(1<<40, log.MaxSegment, 2000),
+		"largest bodies": records(5, log.MaxSegment, log.MaxLeafSize),
+		"incompressible": incompressible,
+	} {
+		data, err := c.Encode(want)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got, err := c.Decode(log.Segment{Start: want[0].Index, Count: len(want), Data: data})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+func TestSegmentRefuses(t *testing.T) {
+	t.Parallel()
+	c := log.NewCodec()
+	if _, err := c.Encode(nil); err == nil {
+		t.Error("no records: no error")
+	}
+	if _, err := c.Encode(records(0, log.MaxSegment+1, 1)); err == nil {
+		t.Error("too many records: no error")
+	}
+	if _, err := c.Encode(records(0, 1, log.MaxLeafSize+1)); err == nil {
+		t.Error("large body: no error")
+	}
+	data, err := c.Encode(records(0, 3, 500))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Decode(log.Segment{Count: 2, Data: data}); err == nil {
+		t.Error("other count: no error")
+	}
+	for n := range data {
+		if _, err := c.Decode(log.Segment{Count: 3, Data: data[:n]}); err == nil {
+			t.Errorf("cut at %d of %d: no error", n, len(data))
+		}
+	}
+	if _, err := c.Decode(log.Segment{Count: 3, Data: append(bytes.Clone(data), 0)}); err == nil {
+		t.Error("something after the end: no error")
+	}
+}
+
+func FuzzSegmentDecode(f *testing.F) {
+	c := log.NewCodec()
+	for _, rs := range [][]log.Record{records(0, 1, 10), records(7, 16, 300)} {
+		data, err := c.Encode(rs)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(len(rs), data)
+	}
+	f.Fuzz(func(t *testing.T, count int, data []byte) {
+		rs, err := c.Decode(log.Segment{Count: count, Data: data})
+		if err == nil && len(rs) != count {
+			t.Fatalf("%d records where %d are due", len(rs), count)
+		}
+	})
+}
+
+func BenchmarkSegment(b *testing.B) {
+	c := log.NewCodec()
+	rs := records(0, log.MaxSegment, 2000)
+	data, err := c.Encode(rs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Encode(rs); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Decode(log.Segment{Count: len(rs), Data: data}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
