@@ -17,8 +17,9 @@ import (
 // keyFormats are those that an index query knows, as its refusal lists them.
 func keyFormats() []string { return []string{"pgp", "x509", "minisign", "ssh", "tuf"} }
 
-// chunk is how much of a long answer is rendered before it is sent.
-const chunk = 32 << 10
+// searchPage is how many hits are looked up and sent at a time. There is no
+// limit on hits, so a long answer goes out in pieces.
+const searchPage = 512
 
 // searchIndex serves searchIndex.
 func (s *server) searchIndex(ctx context.Context, x *exchange, r *http.Request) error {
@@ -30,38 +31,42 @@ func (s *server) searchIndex(ctx context.Context, x *exchange, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	var hits []log.Hit
-	if len(q.Terms) > 0 {
-		if hits, err = s.log.Search(ctx, q); err != nil {
+	q.After, q.Limit = -1, searchPage
+	b := append(x.buf[:0], '[')
+	for first := true; len(q.Terms) > 0; {
+		hits, err := s.log.Search(ctx, q)
+		if err != nil && !first {
+			x.cause = fmt.Errorf("search after %d: %w", q.After, err)
+			panic(http.ErrAbortHandler) // the status is sent; cut the answer short so that it shows
+		}
+		if err != nil {
 			return fmt.Errorf("search: %w", err)
 		}
-	}
-	b := append(x.buf[:0], '[')
-	x.Header()["Content-Type"] = jsonHeader
-	for i, h := range hits {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '"')
-		b = v1.EntryID{TreeID: s.treeID, Hash: h.Hash}.Append(b)
-		b = append(b, '"')
-		if len(b) > chunk {
-			// There is no limit on hits, so a long answer goes out in pieces.
-			if _, err := x.Write(b); err != nil {
-				x.cause = err
-				return nil
+		for _, h := range hits {
+			if len(b) > 1 || !first {
+				b = append(b, ',')
 			}
-			b = b[:0]
+			b = append(b, '"')
+			b = v1.EntryID{TreeID: s.treeID, Hash: h.Hash}.Append(b)
+			b = append(b, '"')
+			q.After = h.Index
 		}
+		if len(hits) < q.Limit {
+			break
+		}
+		x.Header()["Content-Type"] = jsonHeader
+		if _, err := x.Write(b); err != nil {
+			x.cause = err
+			return nil
+		}
+		b, first = b[:0], false
 	}
 	x.buf = append(b, "]\n"...)
-	if x.status != 0 {
-		if _, err := x.Write(x.buf); err != nil {
-			x.cause = err
-		}
-		return nil
+	if x.status == 0 {
+		x.sendJSON()
+	} else if _, err := x.Write(x.buf); err != nil {
+		x.cause = err
 	}
-	x.send(http.StatusOK)
 	return nil
 }
 
