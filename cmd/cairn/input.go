@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+)
+
+const (
+	maxKey      = 1 << 20  // a key, certificate chain or signature
+	maxArtifact = 64 << 20 // an artifact that is sent along or parsed; one that is only hashed has no limit
+)
+
+var errReadOnly = syscall.EROFS
+
+// open opens a file, an http(s) URL, or standard input for "-".
+func (g *Globals) open(name string) (io.ReadCloser, error) {
+	switch {
+	case name == "-":
+		return io.NopCloser(g.Stdin), nil
+	case isURL(name):
+		return g.fetch(name)
+	}
+	return openFile(name)
+}
+
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+}
+
+func openFile(name string) (io.ReadCloser, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &ExitError{exitUsage, err}
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, usage("%s is a directory", name)
+	}
+	return f, nil
+}
+
+// fetch gets an artifact, signature or key from a web server.
+func (g *Globals) fetch(url string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithTimeout(g.Context, g.Timeout)
+	fail := func(err error) (io.ReadCloser, error) {
+		cancel()
+		return nil, &ExitError{exitTrouble, fmt.Errorf("fetch: %w", err)}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fail(err)
+	}
+	req.Header.Set("User-Agent", userAgent())
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fail(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		res.Body.Close()
+		return fail(fmt.Errorf("%s: %s", url, res.Status))
+	}
+	return &fetched{res.Body, cancel}, nil
+}
+
+type fetched struct {
+	io.ReadCloser
+	cancel func()
+}
+
+func (f *fetched) Close() error {
+	defer f.cancel()
+	return f.ReadCloser.Close()
+}
+
+// read returns all of a file, URL or standard input, up to a limit.
+func (g *Globals) read(name string, limit int64) ([]byte, error) {
+	r, err := g.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return readAll(r, name, limit)
+}
+
+func readFile(name string, limit int64) ([]byte, error) {
+	r, err := openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return readAll(r, name, limit)
+}
+
+func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		code := exitUsage
+		if isURL(name) {
+			code = exitTrouble
+		}
+		return nil, &ExitError{code, fmt.Errorf("read %s: %w", name, err)}
+	}
+	if int64(len(b)) > limit {
+		return nil, usage("%s is over %d bytes", name, limit)
+	}
+	return b, nil
+}
+
+// publicKey reads a key or certificate, and stops a private key from being
+// sent to a public log.
+func (g *Globals) publicKey(name string) ([]byte, error) {
+	b, err := g.read(name, maxKey)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(string(b), "PRIVATE KEY-----") {
+		return nil, usage("%s is a private key; make its public key with\n  openssl pkey -in %s -pubout -out key.pub", name, name)
+	}
+	return b, nil
+}
+
+// signature reads a detached signature: its bytes, or those in base64.
+func (g *Globals) signature(name, format string) ([]byte, error) {
+	b, err := g.read(name, maxKey)
+	if err != nil {
+		return nil, err
+	}
+	if format == "x509" && utf8.Valid(b) {
+		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b))); err == nil && len(raw) > 0 {
+			return raw, nil
+		}
+	}
+	return b, nil
+}
+
+// besides returns the signature that lies beside an artifact.
+func besides(artifact string) (string, error) {
+	const ending = ".sig"
+	if artifact == "-" || isURL(artifact) {
+		return "", usage("a detached signature must be provided, with --signature")
+	}
+	name := artifact + ending
+	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return "", usage("a detached signature must be provided: name it with --signature, or put it beside the artifact as %s", name)
+	}
+	return name, nil
+}
+
+// hashShape matches what a digest looks like, with or without its algorithm.
+var hashShape = regexp.MustCompile(`^(?:(sha1|sha256|sha384|sha512):)?([0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})$`)
+
+// parseHash reads "<alg>:<hex>" or hex alone.
+func parseHash(s string) (algorithm, digits string, err error) {
+	m := hashShape.FindStringSubmatch(s)
+	if m == nil {
+		return "", "", usage("%q is not a sha1, sha256, sha384 or sha512 hash in hex", s)
+	}
+	algorithm, digits = m[1], m[2]
+	byLength := map[int]string{20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}[hex.DecodedLen(len(digits))]
+	if algorithm == "" {
+		algorithm = byLength
+	}
+	if algorithm != byLength {
+		return "", "", usage("%q has not as many digits as %s has", s, algorithm)
+	}
+	return algorithm, digits, nil
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cairnlog/cairn/client"
+)
+
+type uploadCmd struct {
+	artifactFlags
+	Concurrency int      `name:"concurrency" default:"8" placeholder:"N" help:"How many of several files are uploaded at a time, up to 64 (${default})."`
+	Quiet       bool     `name:"quiet" short:"q" help:"No progress, no summary."`
+	Files       []string `arg:"" optional:"" name:"file" help:"Signed files; the signature of each is FILE.sig beside it."`
+}
+
+// Help is shown with the flags.
+func (c *uploadCmd) Help() string {
+	return `The entry is checked here before it is sent; what the log answers is verified
+before it is shown. A file that the log already has is no error.
+
+  openssl dgst -sha256 -sign key.pem -out hello.txt.sig hello.txt
+  cairn upload -k key.pub hello.txt`
+}
+
+const entriesPath = "/api/v1/log/entries/"
+
+// An uploaded is what became of one job.
+type uploaded struct {
+	name string
+	s    *client.Submission
+	err  error
+}
+
+func (c *uploadCmd) Run(g *Globals) error {
+	asJSON, err := g.json()
+	if err != nil {
+		return err
+	}
+	if c.Concurrency < 1 || c.Concurrency > 64 {
+		return usage("--concurrency must be from 1 to 64")
+	}
+	jobs, err := c.jobs(g, c.Files)
+	if err != nil {
+		return err
+	}
+	return g.withLog(func(ctx context.Context, l *client.Client) error {
+		if len(jobs) == 1 {
+			r := upload(ctx, l, jobs[0])
+			if r.err != nil {
+				return r.err
+			}
+			return c.print(g, l, r, asJSON, false)
+		}
+		return c.many(ctx, g, l, jobs, asJSON)
+	})
+}
+
+func upload(ctx context.Context, l *client.Client, j job) uploaded {
+	p, err := j.proposal()
+	if err != nil {
+		return uploaded{name: j.name, err: err}
+	}
+	s, err := l.Upload(ctx, p)
+	return uploaded{j.name, s, err}
+}
+
+// many uploads all that can be uploaded, and shows the results in the order of
+// the jobs. Only an alarm ends it early: nothing more goes to such a log.
+func (c *uploadCmd) many(ctx context.Context, g *Globals, l *client.Client, jobs []job, asJSON bool) error {
+	// The first use of a log's key is one question, not as many as there are workers.
+	if _, err := l.Key(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var workers sync.WaitGroup
+	next := make(chan int)
+	results := make(chan int)
+	done := make([]*uploaded, len(jobs))
+	for range min(c.Concurrency, len(jobs)) {
+		workers.Go(func() {
+			for i := range next {
+				r := upload(ctx, l, jobs[i])
+				if errors.As(r.err, new(*client.AlarmError)) {
+					cancel()
+				}
+				done[i] = &r
+				results <- i
+			}
+		})
+	}
+	go func() {
+		defer close(results)
+		defer workers.Wait()
+		defer close(next)
+		for i := range jobs {
+			select {
+			case next <- i:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+
+	p := progress{g: g, total: len(jobs), start: time.Now(), shown: !c.Quiet && people(g.Stderr)}
+	var created, existed, shown int
+	var failed []error
+	var printErr error
+	finished := map[int]bool{}
+	for i := range results {
+		finished[i] = true
+		p.add()
+		for finished[shown] {
+			r := done[shown]
+			delete(finished, shown)
+			shown++
+			if r.err != nil {
+				failed = append(failed, r.err)
+				if !errors.Is(r.err, context.Canceled) && !errors.As(r.err, new(*client.AlarmError)) {
+					p.clear()
+					g.warn("%s: %s", client.Printable(r.name, ""), client.Printable(r.err.Error(), "\n"))
+				}
+				continue
+			}
+			if r.s.Existed {
+				existed++
+			} else {
+				created++
+			}
+			p.clear()
+			if printErr == nil {
+				if printErr = c.print(g, l, *r, asJSON, true); printErr != nil {
+					cancel()
+				}
+			}
+		}
+	}
+	p.clear()
+	if rest := len(jobs) - created - existed - len(failed); !c.Quiet {
+		s := fmt.Sprintf("%d created, %d there before, %d failed", created, existed, len(failed))
+		if rest > 0 {
+			s += fmt.Sprintf(", %d not tried", rest)
+		}
+		fmt.Fprintln(g.Stderr, s)
+	}
+	switch {
+	case len(failed) > 0:
+		return worst(failed)
+	case printErr != nil:
+		return printErr
+	}
+	return ctx.Err()
+}
+
+// worst returns the error that decides the exit code: what fails to verify
+// before what was called wrongly, refused, not found, or may do better later.
+func worst(errs []error) error {
+	order := []int{exitUnverified, exitUsage, exitRefused, exitNotFound, exitTrouble}
+	rank := func(err error) int {
+		if errors.As(err, new(*client.AlarmError)) {
+			return -1
+		}
+		if i := slices.Index(order, exitCode(err)); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	w := slices.MinFunc(errs, func(a, b error) int { return rank(a) - rank(b) })
+	if errors.As(w, new(*client.AlarmError)) {
+		return w
+	}
+	return &ExitError{exitCode(w), errTold}
+}
+
+// print shows what the log has. One of many also has the name of its file.
+func (c *uploadCmd) print(g *Globals, l *client.Client, r uploaded, asJSON, many bool) error {
+	location := entriesPath + r.s.ID.String()
+	if asJSON {
+		v := struct {
+			AlreadyExists bool
+			Location      string
+			Index         int64
+			File          string `json:",omitempty"`
+		}{AlreadyExists: r.s.Existed, Location: location, Index: r.s.Index}
+		if r.s.Existed {
+			v.Index = 0 // as scripts know it from rekor-cli
+		}
+		if many {
+			v.Index, v.File = r.s.Index, r.name
+		}
+		return g.printJSON(v)
+	}
+	prefix := ""
+	if many {
+		prefix = client.Printable(r.name, "") + ": "
+	}
+	var err error
+	if r.s.Existed {
+		_, err = fmt.Fprintf(g.Stdout, "%sEntry already exists; available at: %s%s\n", prefix, l.URL(), location)
+	} else {
+		_, err = fmt.Fprintf(g.Stdout, "%sCreated entry at index %d, available at: %s%s\n", prefix, r.s.Index, l.URL(), location)
+	}
+	if err == nil && !many && people(g.Stdout) {
+		_, err = fmt.Fprintf(g.Stdout, "verified: signature, the log's promise of %s, and its proof in a tree of %d entries\n",
+			r.s.Time.Format(time.RFC3339), r.s.Proof.Tree.Size)
+	}
+	return err
+}
+
+// progress shows on a terminal how far a long run is.
+type progress struct {
+	g     *Globals
+	total int
+	done  int
+	start time.Time
+	last  time.Time
+	shown bool
+}
+
+func (p *progress) add() {
+	p.done++
+	if !p.shown || time.Since(p.last) < 100*time.Millisecond {
+		return
+	}
+	p.last = time.Now()
+	passed := time.Since(p.start)
+	rate := float64(p.done) / passed.Seconds()
+	left := time.Duration(float64(p.total-p.done) / rate * float64(time.Second)).Round(time.Second)
+	fmt.Fprintf(p.g.Stderr, "\r\x1b[K%d of %d, %.0f a second, %s left", p.done, p.total, rate, left)
+}
+
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.g.Stderr, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	v1 "github.com/cairnlog/cairn/api/v1"
+	"github.com/cairnlog/cairn/client"
+	"github.com/cairnlog/cairn/entry"
+	"github.com/cairnlog/cairn/merkle"
+)
+
+type verifyCmd struct {
+	artifactFlags
+	entryFlags
+	What []string `arg:"" optional:"" name:"what" help:"Signed files (the signature of each is FILE.sig beside it), or an index, entry id, uuid or URL of an entry."`
+}
+
+// Help is shown with the flags.
+func (c *verifyCmd) Help() string {
+	return `Verifies that an entry is in the log, and with an artifact that it is this artifact,
+signature and key, and shows each step of the proof.
+
+  cairn verify -k key.pub hello.txt
+  cairn verify --log-index 0`
+}
+
+// A target is an entry to verify, and the body it must have, if that is known.
+type target struct {
+	file string
+	name *name
+	body []byte
+}
+
+func (c *verifyCmd) Run(g *Globals) error {
+	asJSON, err := g.json()
+	if err != nil {
+		return err
+	}
+	targets, err := c.targets(g)
+	if err != nil {
+		return err
+	}
+	return g.withLog(func(ctx context.Context, l *client.Client) error {
+		for i, t := range targets {
+			e, err := t.name.fetch(ctx, l)
+			if err != nil {
+				if errors.Is(err, client.ErrNotFound) {
+					err = &ExitError{exitNotFound, errors.New("entry in log cannot be located")}
+				}
+				if len(targets) > 1 {
+					err = fmt.Errorf("%s: %w", t.file, err)
+				}
+				return err
+			}
+			if t.body != nil && !bytes.Equal(e.Body, t.body) {
+				return &client.VerifyError{What: "entry", Err: errors.New("the log has another body under this hash")}
+			}
+			g.warnOlder(e)
+			if asJSON {
+				err = g.printProofJSON(e)
+			} else {
+				if i > 0 {
+					fmt.Fprintln(g.Stdout)
+				}
+				err = g.printProof(e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *verifyCmd) targets(g *Globals) ([]target, error) {
+	n, err := c.parse()
+	if err != nil {
+		return nil, err
+	}
+	made := len(c.Artifact) > 0 || c.ArtifactHash != "" || len(c.Entry) > 0
+	if n == nil && !made && len(c.What) == 1 && len(c.PublicKey) == 0 && !exists(c.What[0]) {
+		if n = parseName(c.What[0]); n == nil {
+			return nil, usage("%q is not a file, an index, an entry id (80 hex digits) or a uuid (64)", c.What[0])
+		}
+		c.What = nil
+	}
+	if n != nil && !made && len(c.What) == 0 {
+		return []target{{name: n}}, nil
+	}
+	jobs, err := c.jobs(g, c.What)
+	if err != nil {
+		return nil, err
+	}
+	if n != nil && len(jobs) > 1 {
+		return nil, usage("--uuid and --log-index are for one artifact")
+	}
+	var targets []target
+	for _, j := range jobs {
+		p, err := j.proposal()
+		if err != nil {
+			return nil, err
+		}
+		checked, err := entry.Check(p, entry.Options{Stored: true})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", j.name, err)
+		}
+		t := target{file: j.name, name: n, body: checked.Body}
+		if n == nil {
+			t.name = &name{id: v1.EntryID{Hash: merkle.HashLeaf(checked.Body)}}
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
+func (g *Globals) printProofJSON(e *client.Entry) error {
+	hashes := make([]string, len(e.Proof.Hashes))
+	for i, h := range e.Proof.Hashes {
+		hashes[i] = h.String()
+	}
+	return g.printJSON(struct {
+		RootHash   string
+		EntryUUID  string
+		Index      int64
+		Size       int64
+		Hashes     []string
+		Checkpoint string
+	}{e.Proof.Tree.Root.String(), e.ID.String(), e.Proof.Index, e.Proof.Tree.Size, hashes, string(e.Proof.Checkpoint)})
+}
+
+// printProof spells the proof out: each line can be computed by hand.
+func (g *Globals) printProof(e *client.Entry) error {
+	var out bytes.Buffer
+	p := e.Proof
+	fmt.Fprintf(&out, "Current Root Hash: %s\nEntry Hash: %s\nEntry Index in Current Tree: %d\nCurrent Tree Size: %d\n", p.Tree.Root, e.ID.Hash, p.Index, p.Tree.Size)
+	fmt.Fprintf(&out, "Checkpoint:\n%s\n\nInclusion Proof:\n", client.Printable(string(p.Checkpoint), "\n"))
+	root := e.ID.Hash
+	at, last := p.Index, p.Tree.Size-1
+	for _, h := range p.Hashes {
+		left, right := root, h
+		if at&1 == 1 || at == last {
+			left, right = h, root
+			for at&1 == 0 && at != 0 {
+				at, last = at>>1, last>>1
+			}
+		}
+		at, last = at>>1, last>>1
+		root = merkle.HashChildren(left, right)
+		fmt.Fprintf(&out, "SHA256(0x01 | %s | %s) =\n\t%s\n\n", left, right, root)
+	}
+	fmt.Fprintf(&out, "Computed Root Hash: %s\nExpected Root Hash: %s\n", root, p.Tree.Root)
+	if people(g.Stdout) {
+		fmt.Fprintf(&out, "\nverified: entry %d, logged %s, is in the log\n", e.Index, e.Time.Format(time.RFC3339))
+		for _, line := range signers(e) {
+			fmt.Fprintln(&out, line)
+		}
+	}
+	_, err := g.Stdout.Write(out.Bytes())
+	return err
+}
