@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -28,40 +31,47 @@ type cli struct {
 	Verify   verifyCmd   `cmd:"" help:"Prove that a signed file or an entry is in a log."`
 	Loginfo  loginfoCmd  `cmd:"" help:"Show and check the newest tree of a log."`
 	Logproof logproofCmd `cmd:"" help:"Prove that a log has only grown."`
+	Health   healthCmd   `cmd:"" help:"Ask a server whether it is ready; for container images."`
 	Version  versionCmd  `cmd:"" help:"Show the version of this program."`
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run does what the arguments say and returns the exit code.
+// run does what the arguments say, the first of which is the program's name,
+// and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	c := cli{Globals: Globals{Context: ctx, Stdin: in, Stdout: out, Stderr: errOut}}
+	name := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	if name != "rekor-cli" {
+		name = "cairn"
+	}
 	parser, err := kong.New(&c,
-		kong.Name("cairn"),
+		kong.Name(name),
 		kong.Description("A transparency log: a server, and the client of this and other Rekor v1 logs.\n\n"+exitHelp),
 		kong.Writers(out, errOut),
 		kong.ExplicitGroups([]kong.Group{{Key: "client", Title: "Flags of the verbs that speak to a log:"}}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Help(help),
 		kong.Vars{"maxBody": strconv.Itoa(api.DefaultMaxBody)},
 	)
 	if err != nil {
 		fmt.Fprintln(errOut, "cairn:", err)
 		return exitUsage
 	}
+	args = args[1:]
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	k, err := parser.Parse(args)
 	var bad *kong.ParseError
 	if errors.As(err, &bad) {
-		help := "cairn --help"
+		help := name + " --help"
 		if n := bad.Context.Selected(); n != nil {
-			help = "cairn " + n.Name + " --help"
+			help = name + " " + n.Name + " --help"
 		}
 		err = usage("%w; see %s", err, help)
 	}
@@ -71,8 +81,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return c.report(err)
 }
 
-// Run serves the log.
-func (c *serveCmd) Run(g *Globals) error { return c.run(g.Context, g.Stdout, g.Stderr) }
-
-// Run creates the log.
-func (c *initCmd) Run(g *Globals) error { return c.run(g.Context, g.Stdout) }
+// help prints the help of a verb without the client's flags where it has no
+// use for them.
+func help(o kong.HelpOptions, ctx *kong.Context) error {
+	if n := ctx.Selected(); n != nil && slices.Contains([]string{"serve", "init"}, n.Name) {
+		for _, f := range ctx.Model.Flags {
+			f.Hidden = f.Hidden || f.Group != nil && f.Group.Key == "client"
+		}
+	}
+	return kong.DefaultHelpPrinter(o, ctx)
+}

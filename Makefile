@@ -1,0 +1,47 @@
+# Everything here works in a fresh clone with Go, make and bash. Tests need
+# Postgres too, and bring up one of their own: see .ci/with-postgres.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 30s
+BENCH ?= .
+# Where goroutines meet. The other packages have no concurrency of their own.
+RACE := ./api/... ./client/... ./log/... ./merkle/... ./sign/... ./storage/...
+
+.PHONY: help build test race lint fuzz bench compat clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/cairn, a static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/cairn ./cmd/cairn
+
+test: ## run all tests, with a throw-away Postgres
+	.ci/with-postgres go test ./...
+
+race: ## run the tests of what is concurrent under the race detector
+	.ci/with-postgres go test -race $(RACE)
+
+lint: ## check format, go vet, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@go test -list '^Fuzz' ./... | \
+	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, f[i]; n = 0 }' | \
+	while read -r pkg target; do \
+		echo "== $$pkg $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+	done
+
+bench: ## run the Go benchmarks; BENCH=pattern chooses
+	.ci/with-postgres go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+compat: ## run rekor-cli, the Rekor client and cosign against a started Cairn
+	cd compat && go test -count=1 ./...
+
+clean: ## remove what the other targets made
+	rm -rf bin
+	go clean -testcache
