@@ -96,7 +96,7 @@ func (s *server) finish(x *exchange, r *http.Request) {
 	}
 	took := time.Since(x.started)
 	s.metrics.observe(x.op, x.status, took)
-	s.logExchange(x, r, took)
+	s.logExchange(x, r, took, abort)
 	if x.held > 0 {
 		s.memory.Release(x.held)
 	}
@@ -113,12 +113,12 @@ func (s *server) finish(x *exchange, r *http.Request) {
 	s.exchanges.Put(x)
 }
 
-// logExchange writes one line: at info when the log is to blame, else at
+// logExchange writes one line: at info when the server is to blame, else at
 // debug. What clients sent is in fields, which zap escapes; bodies and
 // queries are in none.
-func (s *server) logExchange(x *exchange, r *http.Request, took time.Duration) {
+func (s *server) logExchange(x *exchange, r *http.Request, took time.Duration, abort bool) {
 	level := zapcore.DebugLevel
-	if x.status >= 500 {
+	if x.status >= 500 || abort && r.Context().Err() == nil {
 		level = zapcore.InfoLevel
 	}
 	line := s.logger.Check(level, "request")
@@ -173,8 +173,14 @@ func (s *server) handle(op *operation) http.HandlerFunc {
 		}
 		ctx, cancel := context.WithTimeoutCause(r.Context(), s.timeout, errTimeout)
 		defer cancel()
-		if err := op.serve(s, ctx, x, r); err != nil {
+		err := op.serve(s, ctx, x, r)
+		switch {
+		case err == nil:
+		case x.status == 0:
 			s.refuse(x, refuse(ctx, err, op.trouble))
+		default: // some of the answer is out; cut it short so that it shows
+			x.cause = err
+			panic(http.ErrAbortHandler)
 		}
 	}
 }
@@ -191,6 +197,9 @@ var (
 	jsonHeader   = []string{typeJSON}
 	pemHeader    = []string{typePEM}
 )
+
+// maxText is how much of a refusal's text is sent: it may quote the request.
+const maxText = 4 << 10
 
 // refuse answers with a refusal.
 func (s *server) refuse(x *exchange, e *refusal) {
@@ -217,7 +226,7 @@ func (s *server) refuse(x *exchange, e *refusal) {
 	b := append(x.buf[:0], `{"code":`...)
 	b = strconv.AppendInt(b, int64(code), 10)
 	b = append(b, `,"message":`...)
-	b = v1.AppendString(b, e.text)
+	b = v1.AppendString(b, e.text[:min(len(e.text), maxText)])
 	b = append(b, '}')
 	if !e.bare {
 		b = append(b, '\n')
@@ -240,8 +249,26 @@ func (x *exchange) send(status int) {
 	}
 }
 
-// sendJSON answers 200 with the JSON text in x.buf.
+// sendJSON answers 200 with the JSON text in x.buf, the last of it if
+// sendPart sent some before.
 func (x *exchange) sendJSON() {
+	if x.status != 0 {
+		x.Write(x.buf) //nolint:errcheck // the client is gone; there is nobody to tell
+		return
+	}
 	x.Header()["Content-Type"] = jsonHeader
 	x.send(http.StatusOK)
+}
+
+// sendPart sends b as the next part of a JSON text, with status 200, if it is
+// long enough, and returns what is left of it to send.
+func (x *exchange) sendPart(b []byte) ([]byte, error) {
+	if len(b) < keepBuffer/2 {
+		return b, nil
+	}
+	if x.status == 0 {
+		x.Header()["Content-Type"] = jsonHeader
+	}
+	_, err := x.Write(b)
+	return b[:0], err
 }

@@ -33,19 +33,16 @@ func (s *server) searchIndex(ctx context.Context, x *exchange, r *http.Request) 
 	}
 	q.After, q.Limit = -1, searchPage
 	b := append(x.buf[:0], '[')
-	for first := true; len(q.Terms) > 0; {
+	for some := false; len(q.Terms) > 0; {
 		hits, err := s.log.Search(ctx, q)
-		if err != nil && !first {
-			x.cause = fmt.Errorf("search after %d: %w", q.After, err)
-			panic(http.ErrAbortHandler) // the status is sent; cut the answer short so that it shows
-		}
 		if err != nil {
-			return fmt.Errorf("search: %w", err)
+			return fmt.Errorf("search after %d: %w", q.After, err)
 		}
 		for _, h := range hits {
-			if len(b) > 1 || !first {
+			if some {
 				b = append(b, ',')
 			}
+			some = true
 			b = append(b, '"')
 			b = v1.EntryID{TreeID: s.treeID, Hash: h.Hash}.Append(b)
 			b = append(b, '"')
@@ -54,20 +51,22 @@ func (s *server) searchIndex(ctx context.Context, x *exchange, r *http.Request) 
 		if len(hits) < q.Limit {
 			break
 		}
-		x.Header()["Content-Type"] = jsonHeader
-		if _, err := x.Write(b); err != nil {
-			x.cause = err
-			return nil
+		if b, err = x.sendPart(b); err != nil {
+			return err
 		}
-		b, first = b[:0], false
 	}
 	x.buf = append(b, "]\n"...)
-	if x.status == 0 {
-		x.sendJSON()
-	} else if _, err := x.Write(x.buf); err != nil {
-		x.cause = err
-	}
+	x.sendJSON()
 	return nil
+}
+
+// maxEmail is the longest e-mail address in bytes that is looked at; RFC 5321
+// has 254.
+const maxEmail = 1024
+
+func isEmail(s string) bool {
+	_, err := mail.ParseAddress(s)
+	return err == nil
 }
 
 // indexQuery checks an index query in the order of Rekor's framework and
@@ -76,7 +75,7 @@ func indexQuery(in v1.SearchIndex) (log.Query, error) {
 	q := log.Query{All: in.Operator == "and"}
 	var hash []string
 	if in.Email != "" {
-		if _, err := mail.ParseAddress(in.Email); err != nil {
+		if len(in.Email) > maxEmail || !isEmail(in.Email) {
 			return q, invalid(v1.CodeType, "email in body must be of type email: %q", in.Email)
 		}
 	}

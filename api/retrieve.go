@@ -56,7 +56,7 @@ func (s *server) retrieve(ctx context.Context, x *exchange, r *http.Request) err
 		hashes = append(hashes, merkle.HashLeaf(c.Body))
 	}
 
-	b := append(x.buf[:0], '[')
+	b, some := append(x.buf[:0], '['), false
 	add := func(e *log.ProvenEntry, err error) error {
 		if isNotFound(err) {
 			return nil
@@ -64,10 +64,14 @@ func (s *server) retrieve(ctx context.Context, x *exchange, r *http.Request) err
 		if err != nil {
 			return err
 		}
-		if len(b) > 1 {
+		if some {
 			b = append(b, ',')
 		}
-		b, err = s.appendStored(ctx, b, e)
+		some = true
+		if b, err = s.appendStored(ctx, b, e); err != nil {
+			return err
+		}
+		b, err = x.sendPart(b)
 		return err
 	}
 	for _, h := range append(full, hashes...) {
