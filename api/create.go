@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,9 +42,13 @@ func (s *server) create(ctx context.Context, x *exchange, r *http.Request) error
 	if len(checked.Body) > log.MaxLeafSize {
 		return log.ErrTooLarge
 	}
-	// 4. Into the log. Nothing of the leaf may be part of the request's body,
-	// which goes back to its pool while the log may still read the leaf.
-	e, err := s.log.Add(ctx, log.Leaf{Body: checked.Body, Terms: checked.Terms, Attachment: checked.Attachment})
+	// 4. Into the log, which keeps the leaf; what was checked may be part of
+	// the request's body, which goes back to its pool.
+	e, err := s.log.Add(ctx, log.Leaf{
+		Body:       bytes.Clone(checked.Body),
+		Terms:      checked.Terms,
+		Attachment: bytes.Clone(checked.Attachment),
+	})
 	var dup *log.DuplicateError
 	if errors.As(err, &dup) {
 		id := v1.EntryID{TreeID: s.treeID, Hash: dup.Hash}.String()

@@ -333,11 +333,8 @@ func TestClientGone(t *testing.T) {
 	}
 	<-done
 	s.Close() // waits for the handler
-	found := lines.FilterMessage("request").All()
-	if len(found) != 0 { // 499 is nobody's fault
-		if status := found[0].ContextMap()["status"]; status != int64(499) {
-			t.Errorf("status %v in the log, want 499", status)
-		}
+	if n := lines.FilterMessage("request").Len(); n != 0 {
+		t.Errorf("%d lines at info or above, but the server is not to blame", n)
 	}
 	if text := scrape(t, metrics); !strings.Contains(text, `rekor_qps_by_api{code="499",method="POST",path="/api/v1/log/entries"} 1`) {
 		t.Errorf("no 499 in the metrics:\n%s", text)
