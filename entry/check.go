@@ -1,27 +1,113 @@
 package entry
 
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cairnlog/cairn/entry/jcs"
+)
+
 // Options say how Check treats a proposal.
 type Options struct {
 	// MaxAttachment is the largest attestation that is kept, in bytes. Zero
 	// means DefaultMaxAttachment, a negative value keeps none.
 	MaxAttachment int
 	// Stored accepts the form an entry has in the log as well, and leaves out
-	// what only concerns new entries: the policy on algorithms, and that the
-	// members which are not stored must be there.
+	// what only concerns new entries: the policy on algorithms, the limit on
+	// the size, and that the members which are not stored must be there.
 	Stored bool
+
+	read bool // a leaf is read, nothing needs to be looked up by its body
 }
 
-// DefaultMaxAttachment is the default limit on attestations: 100 KiB.
-const DefaultMaxAttachment = 100 << 10
+const (
+	// DefaultMaxAttachment is the default limit on attestations: 100 KiB.
+	DefaultMaxAttachment = 100 << 10
 
-// ParseProposal reads the envelope of a proposal: kind, version and spec. A
-// refusal is an *Error.
-func ParseProposal(body []byte) (Proposal, error) {
-	return Proposal{}, &Error{Reason: Malformed, Text: "not implemented"}
-}
+	// maxBody is the most that an entry bundle can hold for a leaf,
+	// https://c2sp.org/tlog-tiles.
+	maxBody = 65535
+)
 
 // Check parses the spec of p, verifies its signatures and makes the canonical
 // body and the search terms. A refusal is an *Error.
+//
+// Results may share memory with p.Spec.
 func Check(p Proposal, o Options) (*Checked, error) {
-	return nil, &Error{Reason: UnknownVersion, Text: "not implemented"}
+	t, ok := Lookup(p.Kind, p.APIVersion)
+	if !ok {
+		return nil, unknown(p)
+	}
+	if k := jcs.NewReader(p.Spec).Kind(); k != jcs.Object {
+		return nil, invalid("spec in body must be an object, not a JSON %v", k)
+	}
+	c, err := t.check(p.Spec, o)
+	if err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			return nil, e
+		}
+		return nil, &Error{Reason: Invalid, Text: err.Error()}
+	}
+	if len(c.Body) > maxBody && !o.Stored {
+		return nil, &Error{Reason: TooLarge, Text: fmt.Sprintf("canonical entry has %d bytes, the limit is %d", len(c.Body), maxBody)}
+	}
+	c.Kind, c.APIVersion = t.Kind, t.Version
+	slices.Sort(c.Terms)
+	c.Terms = slices.Compact(c.Terms)
+	return c, nil
+}
+
+// Read reads a leaf of the log: what Check made of a proposal once. Terms that
+// come from what is not stored are missing, and signatures are verified only
+// where a leaf holds what was signed. An error is an *Error.
+func Read(body []byte) (*Checked, error) {
+	p, err := ParseProposal(body)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Check(p, Options{Stored: true, MaxAttachment: -1, read: true})
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(c.Body, body) {
+		// Of an old version that canonicalised in another way: still a leaf.
+		c.Body = body
+	}
+	return c, nil
+}
+
+// unknown is the error for a kind or version that is not in the table.
+func unknown(p Proposal) error {
+	e := &Error{Reason: UnknownVersion, Field: "apiVersion"}
+	switch {
+	case slices.ContainsFunc(kinds, func(t Type) bool { return t.Kind == p.Kind }):
+		e.Text = fmt.Sprintf("%s implementation for version '%s' not found: unable to locate entry for version %[2]s", p.Kind, p.APIVersion)
+	case slices.Contains(protocolKinds, p.Kind):
+		e.Text = fmt.Sprintf("entries of kind %s are not supported by this server yet", p.Kind)
+	default:
+		e.Reason, e.Field = UnknownKind, "kind"
+		e.Text = fmt.Sprintf("invalid kind value: %q", p.Kind)
+	}
+	return e
+}
+
+// notInsertable is the error for a proposal that lacks what was signed, as the
+// stored form of an entry does.
+func notInsertable(text string) error {
+	return &Error{Reason: NotInsertable, Text: "entry not insertable into log: " + text}
+}
+
+// attachment returns an attestation if it is to be kept. text is its base64,
+// whose length is what counts, as in Rekor.
+func (o Options) attachment(payload []byte, text string) []byte {
+	limit := o.MaxAttachment
+	if limit == 0 {
+		limit = DefaultMaxAttachment
+	}
+	if len(payload) == 0 || len(text)/4*3 > limit {
+		return nil
+	}
+	return payload
 }

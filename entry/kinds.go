@@ -1,27 +1,34 @@
 package entry
 
+import "slices"
+
 // A Type is one version of one kind of entry.
 type Type struct {
 	Kind    string
 	Version string
 	Object  string // the member that rekor-cli prints such a body under
 	Schema  string // of the spec, in openapi.yaml
+
+	// check does all of Check for a spec that is an object. An error that is
+	// not an *Error means that the proposal is Invalid.
+	check func(spec []byte, o Options) (*Checked, error)
 }
 
-// Kinds returns the table of all types, in the order of the names.
-func Kinds() []Type {
-	return []Type{
-		{Kind: "dsse", Version: "0.0.1", Object: "DSSEObj", Schema: "DsseV001"},
-		{Kind: "hashedrekord", Version: "0.0.1", Object: "HashedRekordObj", Schema: "HashedRekordV001"},
-		{Kind: "intoto", Version: "0.0.1", Object: "IntotoObj", Schema: "IntotoV001"},
-		{Kind: "intoto", Version: "0.0.2", Object: "IntotoObj", Schema: "IntotoV002"},
-		{Kind: "rekord", Version: "0.0.1", Object: "RekordObj", Schema: "RekordV001"},
-	}
+// kinds is the table of all types, sorted.
+var kinds = []Type{
+	{"dsse", "0.0.1", "DSSEObj", "DsseV001", checkDSSE},
+	{"hashedrekord", "0.0.1", "HashedRekordObj", "HashedRekordV001", checkHashedRekord},
+	{"intoto", "0.0.1", "IntotoObj", "IntotoV001", checkIntoto001},
+	{"intoto", "0.0.2", "IntotoObj", "IntotoV002", checkIntoto002},
+	{"rekord", "0.0.1", "RekordObj", "RekordV001", checkRekord},
 }
+
+// Kinds returns the table of all types, sorted by kind and version.
+func Kinds() []Type { return slices.Clone(kinds) }
 
 // Lookup finds a type.
 func Lookup(kind, version string) (Type, bool) {
-	for _, t := range Kinds() {
+	for _, t := range kinds {
 		if t.Kind == kind && t.Version == version {
 			return t, true
 		}
