@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/cairnlog/cairn/log"
+)
+
+// SQLSTATE values. https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
+
+// Create implements log.Store.
+func (s *Store) Create(ctx context.Context, h log.Head) error {
+	tag, err := s.write.Exec(ctx, `
+		INSERT INTO head (id, origin, tree_id, key_id, size, root, time, nonce, checkpoint)
+		VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT DO NOTHING`,
+		h.Identity.Origin, h.Identity.TreeID, h.Identity.KeyID[:],
+		h.Tree.Size, h.Tree.Root[:], h.Time, h.Nonce[:], h.Checkpoint)
+	if err != nil {
+		return fmt.Errorf("create log: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return log.ErrExists
+	}
+	return nil
+}
+
+// The statements of a commit. The first locks the head row, so that commits
+// of several servers queue there, and whoever comes second finds another size
+// and root. The others then find that the head is not of this batch's nonce,
+// and add nothing.
+const (
+	moveHead = `
+		UPDATE head SET size = $1, root = $2, time = $3, nonce = $4, checkpoint = $5
+		WHERE id = 1 AND size = $6 AND root = $7`
+	ifMoved     = ` WHERE EXISTS (SELECT FROM head WHERE id = 1 AND nonce = $1)`
+	addSegments = `
+		INSERT INTO segment (start, count, nonce, data)
+		SELECT s.start, s.count, $1, s.data FROM unnest($2::bigint[], $3::integer[], $4::bytea[]) s(start, count, data)` + ifMoved
+	addTiles = `
+		INSERT INTO tile (level, idx, data)
+		SELECT * FROM unnest($2::smallint[], $3::bigint[], $4::bytea[])` + ifMoved
+	addKeys = `
+		INSERT INTO search_key (key, idx)
+		SELECT * FROM unnest($2::uuid[], $3::bigint[])` + ifMoved
+	addAttachments = `
+		INSERT INTO attachment (idx, data)
+		SELECT * FROM unnest($2::bigint[], $3::bytea[])` + ifMoved
+)
+
+// Commit implements log.Store, in one round trip: the statements travel
+// together and are one transaction, which ends where the pipeline does.
+func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
+	moved, err := s.commit(ctx, b)
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && (pg.Code == serializationFailure || pg.Code == deadlockDetected):
+		// The server rolled the transaction back, and says so. A unique
+		// violation is none of these: who moved the head finds the places of
+		// its entries free, or the database is damaged.
+		return log.ErrConflict
+	case err != nil:
+		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
+	case !moved:
+		return log.ErrConflict
+	}
+	return nil
+}
+
+func (s *Store) commit(ctx context.Context, b *log.Batch) (moved bool, err error) {
+	nonce := b.New.Nonce[:]
+	q := new(pgx.Batch)
+	q.Queue(moveHead, b.New.Tree.Size, b.New.Tree.Root[:], b.New.Time, nonce, b.New.Checkpoint,
+		b.Old.Tree.Size, b.Old.Tree.Root[:])
+	if n := len(b.Segments); n > 0 {
+		start, count, data := make([]int64, n), make([]int32, n), make([][]byte, n)
+		for i, seg := range b.Segments {
+			start[i], count[i], data[i] = seg.Start, int32(seg.Count), seg.Data
+		}
+		q.Queue(addSegments, nonce, start, count, data)
+	}
+	if n := len(b.Tiles); n > 0 {
+		level, idx, data := make([]int16, n), make([]int64, n), make([][]byte, n)
+		for i, t := range b.Tiles {
+			level[i], idx[i], data[i] = int16(t.Tile.Level), t.Tile.Index, t.Data
+		}
+		q.Queue(addTiles, nonce, level, idx, data)
+	}
+	if len(b.Keys) > 0 {
+		keys := sorted(b.Keys)
+		key, idx := make([]pgtype.UUID, len(keys)), make([]int64, len(keys))
+		for i, k := range keys {
+			key[i], idx[i] = pgtype.UUID{Bytes: k.Key, Valid: true}, k.Index
+		}
+		q.Queue(addKeys, nonce, key, idx)
+	}
+	if n := len(b.Attachments); n > 0 {
+		idx, data := make([]int64, n), make([][]byte, n)
+		for i, a := range b.Attachments {
+			idx[i], data[i] = a.Index, a.Data
+		}
+		q.Queue(addAttachments, nonce, idx, data)
+	}
+	results := s.write.SendBatch(ctx, q)
+	tag, err := results.Exec()
+	// Close reads to the end of the transaction: before that nothing is sure.
+	return tag.RowsAffected() == 1, errors.Join(err, results.Close())
+}
+
+// sorted returns keys in the order of the index, each once.
+func sorted(keys []log.KeyAt) []log.KeyAt {
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, func(a, b log.KeyAt) int {
+		if c := bytes.Compare(a.Key[:], b.Key[:]); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Index, b.Index)
+	})
+	return slices.Compact(keys)
+}

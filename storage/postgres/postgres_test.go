@@ -1,0 +1,51 @@
+package postgres_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/storage/postgres"
+	"github.com/cairnlog/cairn/storage/storagetest"
+)
+
+// medium returns a way to open one schema.
+func medium(t testing.TB) storagetest.Medium {
+	url := storagetest.Postgres(t)
+	return func(t testing.TB) log.Store { return open(t, url) }
+}
+
+func open(t testing.TB, url string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storagetest.Run(t, medium)
+}
+
+// TestOpenRace starts several servers at once on a schema that is not there yet.
+func TestOpenRace(t *testing.T) {
+	t.Parallel()
+	url := storagetest.Postgres(t)
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			s, err := postgres.Open(t.Context(), url)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			if _, err := s.Find(t.Context(), []log.Key{{}}, -1, 1); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,142 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cairnlog/cairn/log"
+)
+
+// writes are the statements of the writing connection.
+type writes struct {
+	create, head, segment, tile, keys, attachment *sql.Stmt
+}
+
+func (w *writes) prepare(ctx context.Context, db *sql.DB) (err error) {
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		sql  string
+	}{
+		{&w.create, `
+			INSERT INTO head (id, origin, tree_id, key_id, size, root, time, nonce, checkpoint)
+			VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`},
+		{&w.head, `
+			UPDATE head SET size = ?, root = ?, time = ?, nonce = ?, checkpoint = ?
+			WHERE id = 1 AND size = ? AND root = ?`},
+		{&w.segment, `INSERT INTO segment (start, count, nonce, data) VALUES (?, ?, ?, ?)`},
+		{&w.tile, `INSERT INTO tile (level, idx, data) VALUES (?, ?, ?)`},
+		// All keys of a batch side by side in one value: a statement a key
+		// would cost many times as much.
+		{&w.keys, `
+			WITH RECURSIVE at(i) AS (
+				VALUES (1) UNION ALL SELECT i + 24 FROM at WHERE i + 24 < length(?1)
+			)
+			INSERT OR IGNORE INTO search_key (key) SELECT substr(?1, i, 24) FROM at`},
+		{&w.attachment, `INSERT INTO attachment (idx, data) VALUES (?, ?)`},
+	} {
+		if *p.stmt, err = db.PrepareContext(ctx, p.sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Create implements log.Store.
+func (s *Store) Create(ctx context.Context, h log.Head) error {
+	r, err := s.in.create.ExecContext(ctx, h.Identity.Origin, h.Identity.TreeID, h.Identity.KeyID[:],
+		h.Tree.Size, h.Tree.Root[:], h.Time, h.Nonce[:], blob(h.Checkpoint))
+	if err != nil {
+		return fmt.Errorf("create log: %w", err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(log.ErrExists, err)
+	}
+	return nil
+}
+
+// Commit implements log.Store.
+func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
+	err := s.commit(ctx, b)
+	if err != nil && err != log.ErrConflict {
+		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
+	}
+	return err
+}
+
+func (s *Store) commit(ctx context.Context, b *log.Batch) error {
+	tx, err := s.write.BeginTx(ctx, nil) // takes the file's write lock, see _txlock
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+
+	r, err := tx.StmtContext(ctx, s.in.head).ExecContext(ctx,
+		b.New.Tree.Size, b.New.Tree.Root[:], b.New.Time, b.New.Nonce[:], blob(b.New.Checkpoint),
+		b.Old.Tree.Size, b.Old.Tree.Root[:])
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil {
+		return err
+	} else if n == 0 {
+		return log.ErrConflict
+	}
+	for _, seg := range b.Segments {
+		if _, err := tx.StmtContext(ctx, s.in.segment).ExecContext(ctx, seg.Start, seg.Count, seg.Nonce[:], blob(seg.Data)); err != nil {
+			return err
+		}
+	}
+	for _, t := range b.Tiles {
+		if _, err := tx.StmtContext(ctx, s.in.tile).ExecContext(ctx, t.Tile.Level, t.Tile.Index, blob(t.Data)); err != nil {
+			return err
+		}
+	}
+	if len(b.Keys) > 0 {
+		if _, err := tx.StmtContext(ctx, s.in.keys).ExecContext(ctx, packKeys(b.Keys)); err != nil {
+			return err
+		}
+	}
+	for _, a := range b.Attachments {
+		if _, err := tx.StmtContext(ctx, s.in.attachment).ExecContext(ctx, a.Index, blob(a.Data)); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// rowSize is the length of a key of the table search_key.
+const rowSize = log.KeySize + 8
+
+// packKeys returns the rows for keys, sorted, side by side.
+func packKeys(keys []log.KeyAt) []byte {
+	rows := make([][rowSize]byte, len(keys))
+	for i, k := range keys {
+		rows[i] = row(k.Key, k.Index)
+	}
+	slices.SortFunc(rows, func(a, b [rowSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	packed := make([]byte, 0, len(rows)*rowSize)
+	for i := range rows {
+		packed = append(packed, rows[i][:]...)
+	}
+	return packed
+}
+
+func row(key log.Key, index int64) (r [rowSize]byte) {
+	copy(r[:], key[:])
+	binary.BigEndian.PutUint64(r[log.KeySize:], uint64(index))
+	return r
+}
+
+// blob keeps an empty value from becoming NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

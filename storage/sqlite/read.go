@@ -1,0 +1,207 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/merkle"
+)
+
+// reads are the statements of the reading connections.
+type reads struct {
+	head, tile, segmentAt, segmentsAt, segmentsFrom, find, attachment *sql.Stmt
+}
+
+func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		sql  string
+	}{
+		{&r.head, `SELECT origin, tree_id, key_id, size, root, time, nonce, checkpoint FROM head WHERE id = 1`},
+		{&r.tile, `SELECT data FROM tile WHERE level = ? AND idx = ?`},
+		{&r.segmentAt, `
+			SELECT start, count, nonce, data FROM segment
+			WHERE start <= ? ORDER BY start DESC LIMIT 1`},
+		{&r.segmentsAt, `
+			SELECT start, count, nonce, data FROM segment
+			WHERE start IN (
+				SELECT (SELECT start FROM segment WHERE start <= want.value ORDER BY start DESC LIMIT 1)
+				FROM json_each(?) want)
+			ORDER BY start`},
+		{&r.segmentsFrom, `
+			SELECT start, count, nonce, data FROM segment
+			WHERE start >= (SELECT start FROM segment WHERE start <= ? ORDER BY start DESC LIMIT 1)
+			ORDER BY start LIMIT ?`},
+		{&r.find, `SELECT key FROM search_key WHERE key >= ? AND key <= ? ORDER BY key LIMIT ?`},
+		{&r.attachment, `SELECT data FROM attachment WHERE idx = ?`},
+	} {
+		if *p.stmt, err = db.PrepareContext(ctx, p.sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Head implements log.Reader.
+func (s *Store) Head(ctx context.Context) (log.Head, error) {
+	var h log.Head
+	var key, root, nonce []byte
+	err := s.out.head.QueryRowContext(ctx).Scan(&h.Identity.Origin, &h.Identity.TreeID, &key,
+		&h.Tree.Size, &root, &h.Time, &nonce, &h.Checkpoint)
+	if errors.Is(err, sql.ErrNoRows) {
+		return log.Head{}, log.ErrNoLog
+	}
+	if err != nil {
+		return log.Head{}, fmt.Errorf("read head: %w", err)
+	}
+	if len(key) != len(h.Identity.KeyID) || len(root) != len(h.Tree.Root) || len(nonce) != len(h.Nonce) {
+		return log.Head{}, errors.New("read head: a column has a wrong length")
+	}
+	copy(h.Identity.KeyID[:], key)
+	copy(h.Tree.Root[:], root)
+	copy(h.Nonce[:], nonce)
+	return h, nil
+}
+
+// ReadTiles implements merkle.TileReader.
+func (s *Store) ReadTiles(ctx context.Context, tiles []merkle.Tile) ([][]byte, error) {
+	found := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		var data []byte
+		err := s.out.tile.QueryRowContext(ctx, t.Level, t.Index).Scan(&data)
+		if errors.Is(err, sql.ErrNoRows) || t.Width < 1 || t.Width > merkle.TileWidth {
+			err = log.ErrNotFound
+		}
+		if err == nil && len(data) != merkle.TileWidth*merkle.HashSize {
+			err = fmt.Errorf("it has %d bytes", len(data))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read tile %v: %w", t, err)
+		}
+		found[i] = data[:t.Width*merkle.HashSize]
+	}
+	return found, nil
+}
+
+// SegmentsAt implements log.Reader.
+func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment, error) {
+	var segments []log.Segment
+	var err error
+	switch len(indexes) {
+	case 0:
+	case 1:
+		segments, err = querySegments(ctx, s.out.segmentAt, indexes[0])
+	default:
+		want, _ := json.Marshal(indexes) // integers always can be
+		segments, err = querySegments(ctx, s.out.segmentsAt, string(want))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, index := range indexes {
+		if !held(segments, index) {
+			return nil, fmt.Errorf("read segment of entry %d: %w", index, log.ErrNotFound)
+		}
+	}
+	return segments, nil
+}
+
+// SegmentsFrom implements log.Reader.
+func (s *Store) SegmentsFrom(ctx context.Context, start int64, limit int) ([]log.Segment, error) {
+	segments, err := querySegments(ctx, s.out.segmentsFrom, start, max(limit, 0))
+	if err != nil || !held(segments, start) {
+		return nil, err
+	}
+	return segments, nil
+}
+
+func querySegments(ctx context.Context, stmt *sql.Stmt, args ...any) ([]log.Segment, error) {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read segments: %w", err)
+	}
+	defer rows.Close()
+	var segments []log.Segment
+	var nonce sql.RawBytes
+	for rows.Next() {
+		var seg log.Segment
+		if err := rows.Scan(&seg.Start, &seg.Count, &nonce, &seg.Data); err != nil {
+			return nil, fmt.Errorf("read segments: %w", err)
+		}
+		if copy(seg.Nonce[:], nonce) != len(seg.Nonce) {
+			return nil, fmt.Errorf("read segments: segment %d has a nonce of %d bytes", seg.Start, len(nonce))
+		}
+		segments = append(segments, seg)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read segments: %w", err)
+	}
+	return segments, nil
+}
+
+// held says whether one of segments, which ascend, holds the entry at index.
+func held(segments []log.Segment, index int64) bool {
+	for _, seg := range segments {
+		if seg.Start <= index && index < seg.Start+int64(seg.Count) {
+			return true
+		}
+	}
+	return false
+}
+
+// Find implements log.Reader.
+func (s *Store) Find(ctx context.Context, keys []log.Key, after int64, limit int) ([][]int64, error) {
+	found := make([][]int64, len(keys))
+	if after == math.MaxInt64 {
+		return found, nil
+	}
+	for i, key := range keys {
+		// Rows compare as bytes, so a negative index would sort last; none is stored.
+		from, to := row(key, max(after, -1)+1), row(key, math.MaxInt64)
+		at, err := s.find(ctx, from, to, max(limit, 0))
+		if err != nil {
+			return nil, fmt.Errorf("find keys: %w", err)
+		}
+		found[i] = at
+	}
+	return found, nil
+}
+
+func (s *Store) find(ctx context.Context, from, to [rowSize]byte, limit int) ([]int64, error) {
+	rows, err := s.out.find.QueryContext(ctx, from[:], to[:], limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var at []int64
+	var r sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&r); err != nil {
+			return nil, err
+		}
+		if len(r) != rowSize {
+			return nil, fmt.Errorf("a row of search_key has %d bytes", len(r))
+		}
+		at = append(at, int64(binary.BigEndian.Uint64(r[log.KeySize:])))
+	}
+	return at, rows.Err()
+}
+
+// Attachment implements log.Reader.
+func (s *Store) Attachment(ctx context.Context, index int64) ([]byte, error) {
+	var data []byte
+	err := s.out.attachment.QueryRowContext(ctx, index).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = log.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read attachment of entry %d: %w", index, err)
+	}
+	return blob(data), nil
+}

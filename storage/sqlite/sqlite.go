@@ -1,0 +1,137 @@
+// Package sqlite keeps a log in one SQLite file. Several processes may use
+// the file at once; each commit is a compare-and-swap on the head.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/migrations"
+)
+
+// maxReaders is how many reads run at once. Each has its own page cache.
+const maxReaders = 8
+
+// A Store is a log.Store in one file.
+type Store struct {
+	write *sql.DB // one connection
+	read  *sql.DB
+	in    writes
+	out   reads
+}
+
+var _ log.Store = (*Store)(nil)
+
+// Open opens the file at path, makes it if there is none, and makes or
+// updates its tables.
+func Open(ctx context.Context, path string) (*Store, error) {
+	if path == "" || path == ":memory:" {
+		return nil, fmt.Errorf("open sqlite: %q is not the path of a file. A log in memory is memory:", path)
+	}
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("open sqlite: %w", err)
+	}
+	s := new(Store)
+	var err error
+	if s.write, err = open(path,
+		"journal_mode(WAL)",
+		"synchronous(FULL)", // a commit is on the disk when it returns
+		"cache_size(-32768)",
+		"wal_autocheckpoint(4000)", // pages: 16 MB of log before it is copied into the file
+	); err != nil {
+		return nil, fmt.Errorf("open sqlite: %w", err)
+	}
+	s.write.SetMaxOpenConns(1)
+	if s.read, err = open(path, "query_only(1)", "cache_size(-4096)"); err != nil {
+		s.write.Close()
+		return nil, fmt.Errorf("open sqlite: %w", err)
+	}
+	s.read.SetMaxOpenConns(maxReaders)
+	s.read.SetMaxIdleConns(maxReaders)
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open sqlite %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx context.Context) error {
+	if err := migrate(ctx, s.write); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if err := s.in.prepare(ctx, s.write); err != nil {
+		return err
+	}
+	return s.out.prepare(ctx, s.read)
+}
+
+// Close implements log.Store. It waits for calls that are under way.
+func (s *Store) Close() error {
+	return errors.Join(s.read.Close(), s.write.Close())
+}
+
+// create makes an empty file that only its owner may read, if there is none.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	// The file's name must be as durable as what will be in it.
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// open opens a pool of connections that all have the pragmas.
+func open(path string, pragmas ...string) (*sql.DB, error) {
+	query := url.Values{
+		"_busy_timeout": {"10000"}, // ms: another process commits
+		"_txlock":       {"immediate"},
+		"_pragma":       pragmas,
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+	return sql.Open("sqlite", dsn)
+}
+
+// migrate brings the tables up to date. If two processes start at the same
+// time one of them fails and finds the work done when it looks again.
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations.SQLite, "sqlite")
+	if err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+		if err != nil {
+			return err
+		}
+		_, err = provider.Up(ctx)
+		if err == nil || attempt == 20 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
