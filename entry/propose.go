@@ -122,4 +122,3 @@ func (p Proposal) MarshalJSON() ([]byte, error) {
 	b = jcs.AppendString(b, p.Kind)
 	return append(b, '}'), nil
 }
-
