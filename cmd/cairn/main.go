@@ -32,6 +32,7 @@ type cli struct {
 	Loginfo  loginfoCmd  `cmd:"" help:"Show and check the newest tree of a log."`
 	Logproof logproofCmd `cmd:"" help:"Prove that a log has only grown."`
 	Health   healthCmd   `cmd:"" help:"Ask a server whether it is ready; for container images."`
+	Bench    benchCmd    `cmd:"" help:"Measure a log under load."`
 	Version  versionCmd  `cmd:"" help:"Show the version of this program."`
 }
 
