@@ -69,15 +69,17 @@ func (s *server) routes() http.Handler {
 	})
 	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange)
-		if !strings.HasPrefix(r.URL.Path, "/api/") {
-			s.refuse(x, notFound(x.path)) // as Rekor's /ping does
-			return
-		}
 		var allow []string
 		for _, m := range methods {
 			if mux.Match(chi.NewRouteContext(), m, r.URL.Path) {
 				allow = append(allow, m)
 			}
+		}
+		if len(allow) == 0 || !strings.HasPrefix(r.URL.Path, "/api/") {
+			// chi comes here for any path if it does not know the method. Off
+			// the API no path has other methods, as with Rekor's /ping.
+			s.refuse(x, notFound(x.path))
+			return
 		}
 		s.refuse(x, notAllowed(r.Method, strings.Join(allow, ",")))
 	})
