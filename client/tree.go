@@ -230,6 +230,9 @@ func (c *Client) relate(ctx context.Context, t merkle.Tree, note []byte) error {
 // save keeps what is known. Another process may have kept a newer checkpoint
 // meanwhile: then the two are held against each other. The caller holds mu.
 func (c *Client) save(ctx context.Context) error {
+	if c.known.Checkpoint == nil {
+		return nil // a key that has verified nothing yet is not worth remembering
+	}
 	for !c.known.equal(c.kept) {
 		ok, err := c.o.State.Store(ctx, c.kept, c.known)
 		if err != nil {
@@ -256,10 +259,6 @@ func (c *Client) save(ctx context.Context) error {
 		cp, err := checkpoint.Open(other.Checkpoint, "", c.key)
 		if err != nil {
 			return &StateError{Err: err}
-		}
-		if note == nil {
-			c.known, c.tree = other, cp
-			continue
 		}
 		if cp.Origin != c.tree.Origin {
 			return c.alarm(other.Checkpoint, OtherOrigin, nil, nil)

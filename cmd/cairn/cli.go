@@ -261,11 +261,11 @@ type tolerant struct {
 
 func (t *tolerant) Store(ctx context.Context, old, new client.Known) (bool, error) {
 	ok, err := t.State.Store(ctx, old, new)
-	if errors.Is(err, os.ErrPermission) || errors.Is(err, errReadOnly) {
+	if err != nil {
 		t.g.warn("the newest checkpoint cannot be kept, the next run will not be compared with it: %v", err)
 		return true, nil
 	}
-	return ok, err
+	return ok, nil
 }
 
 func userAgent() string {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 )
 
@@ -20,8 +19,6 @@ const (
 	maxKey      = 1 << 20  // a key, certificate chain or signature
 	maxArtifact = 64 << 20 // an artifact that is sent along or parsed; one that is only hashed has no limit
 )
-
-var errReadOnly = syscall.EROFS
 
 // open opens a file, an http(s) URL, or standard input for "-".
 func (g *Globals) open(name string) (io.ReadCloser, error) {
