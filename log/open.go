@@ -23,10 +23,10 @@ const (
 	// keptTiles is how many full tiles stay in memory, of 16 KiB each: those
 	// of a log of a million entries.
 	keptTiles = 4096
-	// keptEntries is how many entries stay in memory, of about 2 KB each.
-	keptEntries = 16384
-	// keptBody is the average body of a segment above which it is not kept.
-	keptBody = 8 << 10
+	// keptEntries is how many entries stay in memory, of about 3 KB each, if
+	// their body is at most keptBody bytes.
+	keptEntries = 8192
+	keptBody    = 8 << 10
 	// keptPlaces is how many leaf hashes stay in memory with their indexes.
 	keptPlaces = 1 << 16
 	// storeTimeout bounds one read from the store.
@@ -62,7 +62,6 @@ type Log struct {
 	options Options
 	now     func() time.Time
 	logger  *zap.Logger
-	codec   *Codec
 	prover  *merkle.Prover
 
 	newest   atomic.Pointer[state] // only goes forward
@@ -137,7 +136,6 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 		options: o,
 		now:     o.Now,
 		logger:  o.Logger,
-		codec:   NewCodec(),
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 	}
@@ -289,14 +287,14 @@ func (l *Log) loadHead(ctx context.Context, _ []struct{}) ([]*state, error) {
 				l.fail(err)
 				return nil, err
 			}
-			records, err := l.codec.Decode(s)
+			records, err := DecodeSegment(s)
 			if err != nil {
 				return nil, err
 			}
 			for i := range records {
 				grown = append(grown, edge.Append(records[i].Hash)...)
+				l.keep(records[i].Entry)
 			}
-			l.keep(records)
 		}
 	}
 	if got := edge.Tree(); got != h.Tree {

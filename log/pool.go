@@ -18,9 +18,10 @@ type pool struct {
 
 // A pending leaf waits to be integrated.
 type pending struct {
-	leaf Leaf
-	hash merkle.Hash
-	keys []Key
+	leaf   Leaf
+	hash   merkle.Hash
+	keys   []Key
+	packed []byte // the body, see pack
 
 	done  chan struct{} // closed when the rest is set
 	entry Entry
@@ -28,7 +29,9 @@ type pending struct {
 	err   error
 }
 
-func (p *pending) size() int { return len(p.leaf.Body) + len(p.leaf.Attachment) + len(p.keys)*KeySize }
+func (p *pending) size() int {
+	return len(p.leaf.Body) + len(p.packed) + len(p.leaf.Attachment) + len(p.keys)*KeySize
+}
 
 func (p *pending) finish(e Entry, st *state, err error) {
 	p.entry, p.state, p.err = e, st, err

@@ -3,6 +3,7 @@ package log
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cairnlog/cairn/merkle"
 )
@@ -159,41 +160,28 @@ func (l *Log) entry(ctx context.Context, index int64) (Entry, error) {
 func (l *Log) loadRuns(ctx context.Context, indexes []int64) ([]Entry, error) {
 	segments, err := l.store.SegmentsAt(ctx, indexes)
 	if err != nil {
-		return nil, fmt.Errorf("read segments: %w", err)
+		// Not wrapped: the log has these entries, so it is not that they
+		// were not found.
+		return nil, fmt.Errorf("read segments: %v", err)
 	}
 	out := make([]Entry, len(indexes))
-	found := 0
-	for _, s := range segments {
-		records, err := l.codec.Decode(s)
-		if err != nil {
+	for i, index := range indexes {
+		at := slices.IndexFunc(segments, func(s Segment) bool { return s.Start <= index && index < s.Start+int64(s.Count) })
+		if at < 0 {
+			return nil, fmt.Errorf("read segments: the store lost the one of entry %d", index)
+		}
+		if out[i], err = decodeEntry(segments[at], index); err != nil {
 			return nil, err
 		}
-		l.keep(records)
-		for i, index := range indexes {
-			if at := index - s.Start; at >= 0 && at < int64(len(records)) {
-				out[i] = records[at].Entry
-				found++
-			}
-		}
-	}
-	if found != len(indexes) {
-		return nil, fmt.Errorf("read segments: %d of %d entries are not there: %w", len(indexes)-found, len(indexes), ErrNotFound)
+		l.keep(out[i])
 	}
 	return out, nil
 }
 
-// keep remembers the entries of a segment for the reads that follow. A
-// segment's bodies share memory, so one with large bodies is not kept.
-func (l *Log) keep(records []Record) {
-	size := 0
-	for i := range records {
-		size += len(records[i].Body)
-	}
-	if size > MaxSegment*keptBody {
-		return
-	}
-	for i := range records {
-		l.entries.Add(records[i].Index, records[i].Entry)
+// keep remembers an entry for the reads that follow.
+func (l *Log) keep(e Entry) {
+	if len(e.Body) <= keptBody {
+		l.entries.Add(e.Index, e)
 	}
 }
 
@@ -235,7 +223,7 @@ func (r *edgeReader) leaves(ctx context.Context, start int64, count int) ([]merk
 		}
 		before := len(hashes)
 		for _, s := range segments {
-			records, err := r.log.codec.Decode(s)
+			records, err := DecodeSegment(s)
 			if err != nil {
 				return nil, err
 			}

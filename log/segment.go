@@ -1,18 +1,17 @@
 package log
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/cairnlog/cairn/merkle"
 )
 
 // MaxSegment is the largest number of entries in a segment. Reading one entry
-// decodes the whole segment, so it is kept small: 16 entries of 2 KB take
-// about 40 µs, while a batch still needs few rows.
+// reads the row of its segment, 2 KB an entry, while the cost of a row is
+// shared by its entries.
 const MaxSegment = 16
 
 // A Record is an entry as a segment holds it, with all of its search keys.
@@ -24,169 +23,183 @@ type Record struct {
 // The form of a segment's data, integers big-endian:
 //
 //	version   1 byte, 1
-//	codec     1 byte, 0 for none, 1 for zstd
 //	time      8 bytes, Unix seconds, of all entries
 //	count     2 bytes
-//	tail      4 bytes, length of the tail
-//	tail      for each entry: flags 1 byte, promise length 2 bytes and promise,
-//	          number of keys 4 bytes and keys. It does not compress.
-//	bodies    for each entry 2 bytes of length and the body: a run of a C2SP
-//	          entry bundle, as the codec says
+//	and for each entry
+//	flags     1 byte
+//	promise   2 bytes of length, and the promise
+//	keys      4 bytes, how many, and the keys
+//	body      2 bytes of its length, 4 bytes of its length packed, and the
+//	          body in the form that pack describes
 const (
 	segmentVersion = 1
-	segmentHeader  = 1 + 1 + 8 + 2 + 4
-
-	codecNone = 0
-	codecZstd = 1
-
+	segmentHeader  = 1 + 8 + 2
 	flagAttachment = 1
 )
 
-// A Codec encodes and decodes segments. It may be used concurrently.
-type Codec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+// EncodeSegment returns the data of a segment of 1 to MaxSegment records,
+// which share one time.
+func EncodeSegment(records []Record) ([]byte, error) {
+	packed := make([][]byte, len(records))
+	for i := range records {
+		packed[i] = pack(nil, records[i].Body)
+	}
+	return encodeSegment(records, packed)
 }
 
-// NewCodec returns a Codec. Decoding uses at most the memory of a segment of
-// MaxSegment of the largest leaves.
-func NewCodec() *Codec {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		panic(err) // only for options out of range
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(MaxSegment*(2+MaxLeafSize)))
-	if err != nil {
-		panic(err)
-	}
-	return &Codec{enc: enc, dec: dec}
-}
-
-// Encode returns the data of a segment of 1 to MaxSegment records, which
-// share one time.
-func (c *Codec) Encode(records []Record) ([]byte, error) {
+// encodeSegment is EncodeSegment for bodies that are packed already.
+func encodeSegment(records []Record, packed [][]byte) ([]byte, error) {
 	if len(records) == 0 || len(records) > MaxSegment {
 		return nil, fmt.Errorf("encode segment of %d entries", len(records))
 	}
-	var tail, bodies []byte
-	size := 0
-	for i := range records {
-		size += 2 + len(records[i].Body)
-	}
-	bodies = make([]byte, 0, size)
+	size := segmentHeader
 	for i := range records {
 		r := &records[i]
 		if len(r.Body) > MaxLeafSize || len(r.Promise) > 1<<16-1 {
 			return nil, fmt.Errorf("encode entry %d: %w", r.Index, ErrTooLarge)
 		}
+		size += 1 + 2 + len(r.Promise) + 4 + len(r.Keys)*KeySize + 2 + 4 + len(packed[i])
+	}
+	data := make([]byte, 0, size)
+	data = append(data, segmentVersion)
+	data = binary.BigEndian.AppendUint64(data, uint64(records[0].Time))
+	data = binary.BigEndian.AppendUint16(data, uint16(len(records)))
+	for i := range records {
+		r := &records[i]
 		var flags byte
 		if r.HasAttachment {
 			flags |= flagAttachment
 		}
-		tail = append(tail, flags)
-		tail = binary.BigEndian.AppendUint16(tail, uint16(len(r.Promise)))
-		tail = append(tail, r.Promise...)
-		tail = binary.BigEndian.AppendUint32(tail, uint32(len(r.Keys)))
+		data = append(data, flags)
+		data = binary.BigEndian.AppendUint16(data, uint16(len(r.Promise)))
+		data = append(data, r.Promise...)
+		data = binary.BigEndian.AppendUint32(data, uint32(len(r.Keys)))
 		for _, k := range r.Keys {
-			tail = append(tail, k[:]...)
+			data = append(data, k[:]...)
 		}
-		bodies = binary.BigEndian.AppendUint16(bodies, uint16(len(r.Body)))
-		bodies = append(bodies, r.Body...)
-	}
-	data := make([]byte, segmentHeader, segmentHeader+len(tail)+len(bodies))
-	data[0] = segmentVersion
-	data[1] = codecZstd
-	binary.BigEndian.PutUint64(data[2:], uint64(records[0].Time))
-	binary.BigEndian.PutUint16(data[10:], uint16(len(records)))
-	binary.BigEndian.PutUint32(data[12:], uint32(len(tail)))
-	data = append(data, tail...)
-	raw := len(data)
-	data = c.enc.EncodeAll(bodies, data)
-	if len(data)-raw >= len(bodies) {
-		data[1] = codecNone
-		data = append(data[:raw], bodies...)
+		data = binary.BigEndian.AppendUint16(data, uint16(len(r.Body)))
+		data = binary.BigEndian.AppendUint32(data, uint32(len(packed[i])))
+		data = append(data, packed[i]...)
 	}
 	return data, nil
 }
 
-var errShort = errors.New("data ends early")
-
-// Decode returns the records of a segment. Bodies, promises and keys are
-// parts of shared memory and must not be changed.
-func (c *Codec) Decode(s Segment) ([]Record, error) {
-	records, err := c.decode(s)
+// DecodeSegment returns the records of a segment. Promises are parts of its
+// data and must not be changed.
+func DecodeSegment(s Segment) ([]Record, error) {
+	records := make([]Record, 0, min(s.Count, MaxSegment))
+	err := walk(s, func(r Record, p packedRecord) error {
+		r.Keys = make([]Key, len(p.keys)/KeySize)
+		for i := range r.Keys {
+			r.Keys[i] = Key(p.keys[i*KeySize:])
+		}
+		if err := p.unpack(&r); err != nil {
+			return err
+		}
+		records = append(records, r)
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("decode segment at %d: %w", s.Start, err)
 	}
 	return records, nil
 }
 
-func (c *Codec) decode(s Segment) ([]Record, error) {
+// decodeEntry returns one entry of a segment.
+func decodeEntry(s Segment, index int64) (Entry, error) {
+	var found Record
+	err := walk(s, func(r Record, p packedRecord) error {
+		if r.Index != index {
+			return nil
+		}
+		found = r
+		return p.unpack(&found)
+	})
+	if err != nil {
+		return Entry{}, fmt.Errorf("decode segment at %d: %w", s.Start, err)
+	}
+	if found.Body == nil {
+		return Entry{}, fmt.Errorf("decode segment at %d: it has no entry %d", s.Start, index)
+	}
+	// The promise is a part of the segment, which need not stay for it.
+	found.Promise = bytes.Clone(found.Promise)
+	return found.Entry, nil
+}
+
+// A packedRecord is what of a record is not decoded unless asked for.
+type packedRecord struct {
+	keys []byte
+	body []byte
+	size int // of the body when unpacked
+}
+
+func (p packedRecord) unpack(r *Record) error {
+	var err error
+	if r.Body, err = unpack(make([]byte, 0, p.size), p.body, p.size); err != nil {
+		return err
+	}
+	if len(r.Body) != p.size {
+		return errPacked
+	}
+	r.Hash = merkle.HashLeaf(r.Body)
+	return nil
+}
+
+var errShort = errors.New("data ends early")
+
+// walk calls visit for each record of a segment, in order.
+func walk(s Segment, visit func(Record, packedRecord) error) error {
 	d := s.Data
 	if len(d) < segmentHeader {
-		return nil, errShort
+		return errShort
 	}
 	if d[0] != segmentVersion {
-		return nil, fmt.Errorf("unknown version %d", d[0])
+		return fmt.Errorf("unknown version %d", d[0])
 	}
-	time := int64(binary.BigEndian.Uint64(d[2:]))
-	count := int(binary.BigEndian.Uint16(d[10:]))
+	time := int64(binary.BigEndian.Uint64(d[1:]))
+	count := int(binary.BigEndian.Uint16(d[9:]))
 	if count != s.Count || count == 0 || count > MaxSegment {
-		return nil, fmt.Errorf("has %d entries, but %d are due", count, s.Count)
+		return fmt.Errorf("has %d entries, but %d are due", count, s.Count)
 	}
-	tailLen := uint64(binary.BigEndian.Uint32(d[12:]))
-	if uint64(len(d)) < segmentHeader+tailLen {
-		return nil, errShort
+	d = d[segmentHeader:]
+	// next cuts n bytes off d; nothing is left of d once it was too short.
+	next := func(n uint64) (b []byte) {
+		if uint64(len(d)) < n {
+			d = nil
+			return nil
+		}
+		b, d = d[:n:n], d[n:]
+		return b
 	}
-	tail, bodies := d[segmentHeader:segmentHeader+tailLen], d[segmentHeader+tailLen:]
-	switch d[1] {
-	case codecNone:
-	case codecZstd:
-		var err error
-		if bodies, err = c.dec.DecodeAll(bodies, nil); err != nil {
-			return nil, err
+	for i := range count {
+		r := Record{Entry: Entry{Index: s.Start + int64(i), Time: time}}
+		var p packedRecord
+		head := next(1 + 2)
+		if head == nil {
+			return errShort
 		}
-	default:
-		return nil, fmt.Errorf("unknown codec %d", d[1])
+		r.HasAttachment = head[0]&flagAttachment != 0
+		r.Promise = next(uint64(binary.BigEndian.Uint16(head[1:])))
+		keys := next(4)
+		if keys == nil {
+			return errShort
+		}
+		p.keys = next(uint64(binary.BigEndian.Uint32(keys)) * KeySize)
+		head = next(2 + 4)
+		if head == nil {
+			return errShort
+		}
+		p.size = int(binary.BigEndian.Uint16(head))
+		packed := uint64(binary.BigEndian.Uint32(head[2:]))
+		if p.body = next(packed); uint64(len(p.body)) != packed {
+			return errShort
+		}
+		if err := visit(r, p); err != nil {
+			return err
+		}
 	}
-
-	records := make([]Record, count)
-	for i := range records {
-		r := &records[i]
-		r.Index, r.Time = s.Start+int64(i), time
-		if len(tail) < 3 {
-			return nil, errShort
-		}
-		r.HasAttachment = tail[0]&flagAttachment != 0
-		n := int(binary.BigEndian.Uint16(tail[1:]))
-		tail = tail[3:]
-		if len(tail) < n+4 {
-			return nil, errShort
-		}
-		r.Promise, tail = tail[:n:n], tail[n:]
-		keys := uint64(binary.BigEndian.Uint32(tail))
-		tail = tail[4:]
-		if uint64(len(tail)) < keys*KeySize {
-			return nil, errShort
-		}
-		r.Keys = make([]Key, keys)
-		for j := range r.Keys {
-			r.Keys[j], tail = Key(tail[:KeySize]), tail[KeySize:]
-		}
-		if len(bodies) < 2 {
-			return nil, errShort
-		}
-		n = int(binary.BigEndian.Uint16(bodies))
-		bodies = bodies[2:]
-		if len(bodies) < n {
-			return nil, errShort
-		}
-		r.Body, bodies = bodies[:n:n], bodies[n:]
-		r.Hash = merkle.HashLeaf(r.Body)
+	if len(d) > 0 {
+		return errors.New("data goes on after the last entry")
 	}
-	if len(tail) > 0 || len(bodies) > 0 {
-		return nil, errors.New("data goes on after the last entry")
-	}
-	return records, nil
+	return nil
 }

@@ -27,7 +27,6 @@ func records(start int64, n, size int) []log.Record {
 
 func TestSegmentRoundTrip(t *testing.T) {
 	t.Parallel()
-	c := log.NewCodec()
 	noise := make([]byte, 3000)
 	for i := range noise {
 		noise[i] = byte(rand.Int())
@@ -40,11 +39,11 @@ func TestSegmentRoundTrip(t *testing.T) {
 		"largest bodies": records(5, log.MaxSegment, log.MaxLeafSize),
 		"incompressible": incompressible,
 	} {
-		data, err := c.Encode(want)
+		data, err := log.EncodeSegment(want)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		got, err := c.Decode(log.Segment{Start: want[0].Index, Count: len(want), Data: data})
+		got, err := log.DecodeSegment(log.Segment{Start: want[0].Index, Count: len(want), Data: data})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -56,44 +55,42 @@ func TestSegmentRoundTrip(t *testing.T) {
 
 func TestSegmentRefuses(t *testing.T) {
 	t.Parallel()
-	c := log.NewCodec()
-	if _, err := c.Encode(nil); err == nil {
+	if _, err := log.EncodeSegment(nil); err == nil {
 		t.Error("no records: no error")
 	}
-	if _, err := c.Encode(records(0, log.MaxSegment+1, 1)); err == nil {
+	if _, err := log.EncodeSegment(records(0, log.MaxSegment+1, 1)); err == nil {
 		t.Error("too many records: no error")
 	}
-	if _, err := c.Encode(records(0, 1, log.MaxLeafSize+1)); err == nil {
+	if _, err := log.EncodeSegment(records(0, 1, log.MaxLeafSize+1)); err == nil {
 		t.Error("large body: no error")
 	}
-	data, err := c.Encode(records(0, 3, 500))
+	data, err := log.EncodeSegment(records(0, 3, 500))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Decode(log.Segment{Count: 2, Data: data}); err == nil {
+	if _, err := log.DecodeSegment(log.Segment{Count: 2, Data: data}); err == nil {
 		t.Error("other count: no error")
 	}
 	for n := range data {
-		if _, err := c.Decode(log.Segment{Count: 3, Data: data[:n]}); err == nil {
+		if _, err := log.DecodeSegment(log.Segment{Count: 3, Data: data[:n]}); err == nil {
 			t.Errorf("cut at %d of %d: no error", n, len(data))
 		}
 	}
-	if _, err := c.Decode(log.Segment{Count: 3, Data: append(bytes.Clone(data), 0)}); err == nil {
+	if _, err := log.DecodeSegment(log.Segment{Count: 3, Data: append(bytes.Clone(data), 0)}); err == nil {
 		t.Error("something after the end: no error")
 	}
 }
 
 func FuzzSegmentDecode(f *testing.F) {
-	c := log.NewCodec()
 	for _, rs := range [][]log.Record{records(0, 1, 10), records(7, 16, 300)} {
-		data, err := c.Encode(rs)
+		data, err := log.EncodeSegment(rs)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(len(rs), data)
 	}
 	f.Fuzz(func(t *testing.T, count int, data []byte) {
-		rs, err := c.Decode(log.Segment{Count: count, Data: data})
+		rs, err := log.DecodeSegment(log.Segment{Count: count, Data: data})
 		if err == nil && len(rs) != count {
 			t.Fatalf("%d records where %d are due", len(rs), count)
 		}
@@ -101,16 +98,15 @@ func FuzzSegmentDecode(f *testing.F) {
 }
 
 func BenchmarkSegment(b *testing.B) {
-	c := log.NewCodec()
 	rs := records(0, log.MaxSegment, 2000)
-	data, err := c.Encode(rs)
+	data, err := log.EncodeSegment(rs)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Run("encode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := c.Encode(rs); err != nil {
+			if _, err := log.EncodeSegment(rs); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -118,7 +114,7 @@ func BenchmarkSegment(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := c.Decode(log.Segment{Count: len(rs), Data: data}); err != nil {
+			if _, err := log.DecodeSegment(log.Segment{Count: len(rs), Data: data}); err != nil {
 				b.Fatal(err)
 			}
 		}

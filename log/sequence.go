@@ -48,7 +48,7 @@ func (l *Log) Add(ctx context.Context, leaf Leaf) (*ProvenEntry, error) {
 		return nil, fmt.Errorf("add leaf of %d bytes: %w", len(leaf.Body), ErrTooLarge)
 	}
 	hash := merkle.HashLeaf(leaf.Body)
-	p := &pending{leaf: leaf, hash: hash, keys: leafKeys(hash, leaf.Terms), done: make(chan struct{})}
+	p := &pending{leaf: leaf, hash: hash, keys: leafKeys(hash, leaf.Terms), packed: pack(make([]byte, 0, len(leaf.Body)), leaf.Body), done: make(chan struct{})}
 	if err := l.pool.add(p); err != nil {
 		return nil, err
 	}
@@ -181,8 +181,8 @@ func (l *Log) sequence(batch []*pending) {
 
 		// 5. It is in the log. Answer.
 		l.prover.Keep(grown)
-		for i := 0; i < len(records); i += MaxSegment {
-			l.keep(records[i:min(i+MaxSegment, len(records))])
+		for i := range records {
+			l.keep(records[i].Entry)
 		}
 		next := l.advance(&state{head: head, edge: edge})
 		if next.head.Tree.Size == head.Tree.Size && next.head.Tree.Root != head.Tree.Root {
@@ -314,9 +314,13 @@ func (l *Log) sign(head *Head, records []Record) error {
 // batch puts together what the store is given.
 func (l *Log) batch(old, head Head, records []Record, grown []merkle.Grown, fresh []*pending) (*Batch, error) {
 	b := &Batch{Old: old, New: head}
+	packed := make([][]byte, len(fresh))
+	for i, p := range fresh {
+		packed[i] = p.packed
+	}
 	for i := 0; i < len(records); i += MaxSegment {
 		run := records[i:min(i+MaxSegment, len(records))]
-		data, err := l.codec.Encode(run)
+		data, err := encodeSegment(run, packed[i:i+len(run)])
 		if err != nil {
 			return nil, err
 		}

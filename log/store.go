@@ -59,7 +59,7 @@ type KeyAt struct {
 }
 
 // A Segment is a run of entries that were committed together. To a Store its
-// Data is opaque; EncodeSegment and DecodeSegment are the only ones to look inside.
+// Data is opaque; only EncodeSegment and DecodeSegment look inside.
 type Segment struct {
 	Start int64 // index of the first entry
 	Count int   // 1 to MaxSegment

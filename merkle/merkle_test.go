@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
 	"pgregory.net/rapid"
 
 	"github.com/cairnlog/cairn/merkle"
@@ -338,4 +340,45 @@ func BenchmarkAppend64(b *testing.B) {
 		e.Append(f[100:164]...)
 		e.Tree()
 	}
+}
+
+// TestVerifyInclusionAgrees compares verdicts with those of the library on
+// proofs that are right, and on ones with something changed.
+func TestVerifyInclusionAgrees(t *testing.T) {
+	t.Parallel()
+	f := plant(70)
+	e, _ := grow(f)
+	p := merkle.NewProver(full{f}, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int64Range(1, int64(len(f))).Draw(t, "size")
+		hashes, err := p.Inclusion(context.Background(), e, rapid.Int64Range(0, size-1).Draw(t, "of"), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree := f[:size].tree()
+		index := rapid.Int64Range(0, size-1).Draw(t, "index")
+		switch rapid.IntRange(0, 4).Draw(t, "change") {
+		case 1:
+			hashes = append(hashes, f[0])
+		case 2:
+			if len(hashes) > 0 {
+				hashes = hashes[1:]
+			}
+		case 3:
+			if len(hashes) > 0 {
+				hashes[rapid.IntRange(0, len(hashes)-1).Draw(t, "hash")][3] ^= 4
+			}
+		case 4:
+			tree.Size = rapid.Int64Range(1, 1<<40).Draw(t, "claimed size")
+		}
+		rows := make([][]byte, len(hashes))
+		for i := range hashes {
+			rows[i] = hashes[i][:]
+		}
+		want := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(tree.Size), f[index][:], rows, tree.Root[:])
+		got := merkle.VerifyInclusion(f[index], index, tree, hashes)
+		if (want == nil) != (got == nil) {
+			t.Fatalf("index %d, size %d, %d hashes: library says %v, we say %v", index, tree.Size, len(hashes), want, got)
+		}
+	})
 }

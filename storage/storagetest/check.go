@@ -74,7 +74,6 @@ func check(ctx context.Context, r log.Reader) ([]log.Record, error) {
 
 // checkSegments returns all entries and the last segment.
 func checkSegments(ctx context.Context, r log.Reader, size int64) (records []log.Record, last log.Segment, err error) {
-	codec := log.NewCodec()
 	var now int64
 	for int64(len(records)) < size {
 		segments, err := r.SegmentsFrom(ctx, int64(len(records)), 100)
@@ -88,7 +87,7 @@ func checkSegments(ctx context.Context, r log.Reader, size int64) (records []log
 			if seg.Start != int64(len(records)) {
 				return nil, last, fmt.Errorf("a segment starts at %d, not %d", seg.Start, len(records))
 			}
-			run, err := codec.Decode(seg)
+			run, err := log.DecodeSegment(seg)
 			if err != nil {
 				return nil, last, err
 			}
