@@ -157,6 +157,12 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	}
 
 	// 4. Is it the one that is meant?
+	if h.key == nil { // another process may have made it by now
+		h.key, err = sign.LoadKey(h.keyPath)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, &refusal{err.Error()}
+		}
+	}
 	if h.key == nil {
 		return nil, refuse("there is no key at %s, but %s holds log %q with tree id %d and key %x: "+
 			"copy its private key there, or name it with --key",
