@@ -84,8 +84,14 @@ type Client struct {
 	kept   Known                 // what State has, as far as it is known here
 	tree   checkpoint.Checkpoint // of known, if known has one
 	start  int64                 // size of the tree that State had at first
-	seen   map[int64]merkle.Hash // roots that are consistent with tree
+	seen   map[int64]sighting    // by size: checkpoints that are consistent with tree
 	saved  time.Time
+}
+
+// A sighting is a checkpoint that was verified in this run.
+type sighting struct {
+	root merkle.Hash
+	note []byte
 }
 
 // New returns a Client. It makes no request.
@@ -103,10 +109,13 @@ func New(o Options) (*Client, error) {
 	if o.HTTP != nil {
 		hc = *o.HTTP
 	} else {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 64
-		t.ResponseHeaderTimeout = 0 // the context bounds it
-		hc.Transport = t
+		hc.Transport = &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			ForceAttemptHTTP2:   true,
+			MaxIdleConnsPerHost: 64,
+			IdleConnTimeout:     time.Minute,
+			TLSHandshakeTimeout: 10 * time.Second,
+		}
 	}
 	// The API has no redirects. To follow one would send entries, and the
 	// trust in a key, to somebody the user has not named.
@@ -117,7 +126,7 @@ func New(o Options) (*Client, error) {
 	if o.UserAgent == "" {
 		o.UserAgent = "cairn"
 	}
-	return &Client{o: o, base: base, name: plainURL(base), http: &hc, seen: map[int64]merkle.Hash{}}, nil
+	return &Client{o: o, base: base, name: plainURL(base), http: &hc, seen: map[int64]sighting{}}, nil
 }
 
 // URL returns the address of the log in its plain form: lower-case host, no
@@ -191,7 +200,7 @@ func (c *Client) load(ctx context.Context) error {
 		if c.o.Trust == nil {
 			return ErrNoKey
 		}
-		o, err := c.offer(ctx)
+		o, err := c.Offer(ctx)
 		if err != nil {
 			return err
 		}
@@ -215,9 +224,7 @@ func (c *Client) load(ctx context.Context) error {
 }
 
 // Offer fetches the key that the log says is its own. Nothing vouches for it.
-func (c *Client) Offer(ctx context.Context) (Offer, error) { return c.offer(ctx) }
-
-func (c *Client) offer(ctx context.Context) (Offer, error) {
+func (c *Client) Offer(ctx context.Context) (Offer, error) {
 	body, err := c.get(ctx, "/api/v1/log/publicKey", nil, "application/x-pem-file")
 	if err != nil {
 		return Offer{}, err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cairnlog/cairn/api"
+	"github.com/cairnlog/cairn/api/apitest"
 	v1 "github.com/cairnlog/cairn/api/v1"
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/client"
@@ -183,12 +184,22 @@ func newClient(t *testing.T, s *stage, o client.Options) *client.Client {
 	return c
 }
 
+// checked returns what makes requests and holds each exchange against openapi.yaml.
+func checked(t *testing.T) *http.Client {
+	t.Helper()
+	c, err := apitest.NewChecker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Transport: c.Transport(t, http.DefaultTransport, true)}
+}
+
 func TestEntry(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
 	l := newLog(t, key, testTree, "main", 5)
 	s := newStage(t, l.handler)
-	c := newClient(t, s, client.Options{Key: key.Public()})
+	c := newClient(t, s, client.Options{Key: key.Public(), HTTP: checked(t)})
 	for i := range 5 {
 		e, err := c.ByIndex(t.Context(), int64(i))
 		if err != nil {
@@ -215,7 +226,7 @@ func TestSearch(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
 	s := newStage(t, newLog(t, key, testTree, "main", 3).handler)
-	c := newClient(t, s, client.Options{Key: key.Public()})
+	c := newClient(t, s, client.Options{Key: key.Public(), HTTP: checked(t)})
 	ids, err := c.Search(t.Context(), client.Query{Hash: strings.Repeat("A", 64)})
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +251,7 @@ func TestTreeAt(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
 	l := newLog(t, key, testTree, "main", 0)
-	c := newClient(t, newStage(t, l.handler), client.Options{Key: key.Public()})
+	c := newClient(t, newStage(t, l.handler), client.Options{Key: key.Public(), HTTP: checked(t)})
 	const size = 20
 	var want []string
 	for i := range size {

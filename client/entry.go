@@ -139,8 +139,8 @@ func (c *Client) verify(ctx context.Context, w map[string]*v1.LogEntry) (*Entry,
 	if e.Proof.Hashes, err = parseHashes(p.Hashes); err != nil {
 		return bad("inclusion proof", err)
 	}
-	if err := merkle.VerifyInclusion(leaf, p.LogIndex, cp.Tree, e.Proof.Hashes); err != nil {
-		return bad("inclusion proof", err)
+	if merkle.VerifyInclusion(leaf, p.LogIndex, cp.Tree, e.Proof.Hashes) != nil {
+		return bad("inclusion proof", errors.New("it does not lead from the entry to the root in the checkpoint"))
 	}
 	if p.LogIndex > l.LogIndex {
 		return bad("answer", fmt.Errorf("index %d is less than that in the tree, %d", l.LogIndex, p.LogIndex))
@@ -237,8 +237,8 @@ func (c *Client) Consistency(ctx context.Context, treeID, first, last int64) (ol
 	if err != nil {
 		return older, newer, nil, fmt.Errorf("roots to verify the proof by: %w", err)
 	}
-	if err := merkle.VerifyConsistency(older, newer, hashes); err != nil {
-		return older, newer, nil, &VerifyError{What: "consistency proof", Err: err}
+	if merkle.VerifyConsistency(older, newer, hashes) != nil {
+		return older, newer, nil, &VerifyError{What: "consistency proof", Err: fmt.Errorf("it does not lead from size %d to size %d", first, last)}
 	}
 	return older, newer, hashes, nil
 }

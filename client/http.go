@@ -144,10 +144,7 @@ func (c *Client) once(ctx context.Context, method, u, path string, body []byte, 
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		if ctx.Err() != nil {
-			err = fmt.Errorf("no answer in time: %w", context.Cause(ctx))
-		}
-		return fail(err)
+		return fail(late(ctx, "no answer", err))
 	}
 	defer res.Body.Close()
 	kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
@@ -171,15 +168,23 @@ func (c *Client) once(ctx context.Context, method, u, path string, body []byte, 
 	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("no complete answer in time: %w", context.Cause(ctx))
-		}
-		return fail(fmt.Errorf("read answer: %w", err))
+		return fail(late(ctx, "no complete answer", fmt.Errorf("read answer: %w", err)))
 	}
 	if len(b) > maxAnswer {
 		return fail(finalError{fmt.Errorf("answer is over %d bytes", maxAnswer)})
 	}
 	return b, 0, nil
+}
+
+// late says it plainly if err is because the time was up or the user gave up.
+func late(ctx context.Context, what string, err error) error {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s in time: %w", what, ctx.Err())
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	}
+	return err
 }
 
 // message returns what to show of a refusal: the text of the API's own error,

@@ -136,7 +136,7 @@ func (c *Client) open(ctx context.Context, note []byte) (checkpoint.Checkpoint, 
 
 // alarm returns the error for a note that cannot stand beside c.known. The
 // caller holds mu.
-func (c *Client) alarm(note []byte, d Discord, hashes []merkle.Hash, err error) error {
+func (c *Client) alarm(note []byte, d Discord, hashes []merkle.Hash, err error) *AlarmError {
 	return &AlarmError{URL: c.name, Discord: d, Before: c.known, Now: note, KeyNow: c.keyDER, Hashes: hashes, Underlies: err}
 }
 
@@ -175,9 +175,11 @@ func (c *Client) relate(ctx context.Context, t merkle.Tree, note []byte) error {
 		}
 		return nil
 	}
-	if root, ok := c.seen[t.Size]; ok {
-		if t.Root != root {
-			return c.alarm(note, OtherRoot, nil, nil)
+	if s, ok := c.seen[t.Size]; ok {
+		if t.Root != s.root {
+			e := c.alarm(note, OtherRoot, nil, nil)
+			e.Before.Checkpoint = s.note
+			return e
 		}
 		return nil
 	}
@@ -217,13 +219,14 @@ func (c *Client) relate(ctx context.Context, t merkle.Tree, note []byte) error {
 			return err
 		}
 	}
-	if err := merkle.VerifyConsistency(a, b, hashes); err != nil {
-		return c.alarm(note, Inconsistent, hashes, err)
+	if merkle.VerifyConsistency(a, b, hashes) != nil {
+		return c.alarm(note, Inconsistent, hashes, fmt.Errorf("the proof from size %d to size %d does not hold", a.Size, b.Size))
 	}
 	if len(c.seen) >= maxSeen {
 		clear(c.seen)
 	}
-	c.seen[a.Size], c.seen[b.Size] = a.Root, b.Root
+	c.seen[have.Size] = sighting{have.Root, c.known.Checkpoint}
+	c.seen[t.Size] = sighting{t.Root, note}
 	return nil
 }
 
@@ -252,7 +255,7 @@ func (c *Client) save(ctx context.Context) error {
 		}
 		note := c.known.Checkpoint
 		if !bytes.Equal(other.Key, c.known.Key) {
-			e := c.alarm(note, OtherKey, nil, nil).(*AlarmError)
+			e := c.alarm(note, OtherKey, nil, nil)
 			e.Before = other
 			return e
 		}

@@ -43,7 +43,7 @@ func TestUpload(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
 	s := newStage(t, newLog(t, key, testTree, "main", 3).handler)
-	c := newClient(t, s, client.Options{Key: key.Public()})
+	c := newClient(t, s, client.Options{Key: key.Public(), HTTP: checked(t)})
 	p := proposal(t, "a")
 	first, err := c.Upload(t.Context(), p)
 	if err != nil {

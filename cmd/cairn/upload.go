@@ -54,6 +54,7 @@ func (c *uploadCmd) Run(g *Globals) error {
 			if r.err != nil {
 				return r.err
 			}
+			g.warnOlder(r.s.Entry)
 			return c.print(g, l, r, asJSON, false)
 		}
 		return c.many(ctx, g, l, jobs, asJSON)
