@@ -124,7 +124,7 @@ func checkDSSE(spec []byte, o Options) (*Checked, error) {
 		if !o.Stored {
 			return nil, notInsertable("missing proposed content")
 		}
-		return s.stored(stored)
+		return s.stored(stored), nil
 	}
 	if s.envelopeHash.there || s.payloadHash.there || len(s.signatures) > 0 {
 		return nil, errors.New("either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both")
@@ -175,8 +175,9 @@ func storedKey(key *pki.X509, pems []content) content {
 	return encode(key.Canonical())
 }
 
-// stored makes an entry of its stored form. The keys stay as they are.
-func (s *dsse) stored(verifiers []content) (*Checked, error) {
+// stored makes an entry of its stored form. The keys stay as they are, even
+// one that cannot be read.
+func (s *dsse) stored(verifiers []content) *Checked {
 	type pair struct {
 		sig dsseSignature
 		pem content
@@ -189,12 +190,9 @@ func (s *dsse) stored(verifiers []content) (*Checked, error) {
 	keys := make([]*pki.X509, len(pairs))
 	for i, p := range pairs {
 		s.signatures[i], verifiers[i] = p.sig, p.pem
-		var err error
-		if keys[i], err = pki.ParseX509(p.pem.raw); err != nil {
-			return nil, fmt.Errorf("could not parse public key as x509: %w", err)
-		}
+		keys[i], _ = pki.ParseX509(p.pem.raw)
 	}
-	return s.checked(keys, verifiers), nil
+	return s.checked(keys, verifiers)
 }
 
 // checked makes the body, and the terms that come from what is stored.
@@ -222,8 +220,11 @@ func (s *dsse) checked(keys []*pki.X509, verifiers []content) *Checked {
 }
 
 // signedBy adds a key to the terms and identities, as the kinds with DSSE
-// envelopes do.
+// envelopes do. A key is nil if it could not be read.
 func (c *Checked) signedBy(key *pki.X509) {
+	if key == nil {
+		return
+	}
 	subjects := key.Subjects()
 	c.Terms = append(c.Terms, "sha256:"+keyHash(key))
 	c.Terms = append(c.Terms, subjects...)

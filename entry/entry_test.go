@@ -177,6 +177,8 @@ func TestCheckRefuses(t *testing.T) {
 			}
 			return p
 		}(), TooLarge, "the limit is 65535"},
+		{"envelope is an array", NewDSSE([]byte(`[]`), [][]byte{ec.pem}), Invalid, "DSSE envelope cannot be a JSON array"},
+		{"payload is a number", NewDSSE([]byte(`{"payload":1}`), [][]byte{ec.pem}), Invalid, "DSSE envelope: member payload cannot be a JSON number"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

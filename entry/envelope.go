@@ -33,7 +33,14 @@ type envelopeSignature struct {
 
 func parseEnvelope(text []byte) (*envelope, error) {
 	var e envelope
-	if err := json.Unmarshal(text, &e); err != nil {
+	err := json.Unmarshal(text, &e)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		if wrong.Field == "" {
+			return nil, fmt.Errorf("DSSE envelope cannot be a JSON %s", wrong.Value)
+		}
+		return nil, fmt.Errorf("DSSE envelope: member %s cannot be a JSON %s", wrong.Field, wrong.Value)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &e, nil
