@@ -1,7 +1,6 @@
 package entry
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -71,10 +70,7 @@ func Read(body []byte) (*Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(c.Body, body) {
-		// Of an old version that canonicalised in another way: still a leaf.
-		c.Body = body
-	}
+	c.Body = body // an old version may have written it in another way
 	return c, nil
 }
 

@@ -2,6 +2,13 @@
 // signatures, and makes the canonical body and the search terms of it, once.
 //
 // Every kind is one file and one line in the table of kinds.
+//
+// Verdicts, bodies and terms are those of Rekor v1; testdata has what Rekor
+// makes of some hundred proposals, and the list of those that are meant to
+// differ. Beyond that list a proposal is refused here that Rekor takes if it
+// has more than 32 keys or signatures, an RSA key of more than 8192 bits, a
+// DSSE signature that is not in standard base64 and so could not be read back
+// from the log, or a body that is too large for an entry bundle.
 package entry
 
 import "fmt"

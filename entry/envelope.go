@@ -122,8 +122,8 @@ func (s *signedEnvelope) first(key *pki.X509, try func(envelopeSignature) bool) 
 	return 0, errors.New("accepted signatures do not match threshold, Found: 0, Expected 1")
 }
 
-// A signers is what verifying all signatures of an envelope gives.
-type signers struct {
+// A verified says who signed an envelope.
+type verified struct {
 	keys  []*pki.X509          // in the order given, as far as they were looked at
 	bySig map[string]*pki.X509 // which key verified a signature, by its text
 }
@@ -131,13 +131,13 @@ type signers struct {
 // verify checks that every signature is verified by some key, and that every
 // key verifies one. Key ids do not matter. With enough, it stops at the last
 // signature, so that keys behind that are not even parsed.
-func (e *envelope) verify(pems []content, enough bool) (*signedEnvelope, *signers, error) {
+func (e *envelope) verify(pems []content, enough bool) (*signedEnvelope, *verified, error) {
 	var s *signedEnvelope
 	missing := make(map[string]bool, len(e.Signatures))
 	for _, sig := range e.Signatures {
 		missing[sig.Sig] = true
 	}
-	by := &signers{bySig: make(map[string]*pki.X509, len(missing))}
+	by := &verified{bySig: make(map[string]*pki.X509, len(missing))}
 	for _, pem := range pems {
 		if enough && len(missing) == 0 {
 			break

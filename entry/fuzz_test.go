@@ -135,7 +135,7 @@ func FuzzParseProposal(f *testing.F) {
 			reason(UnknownKind, "kind")
 		case want.APIVersion == nil:
 			reason(Required, "apiVersion")
-		case !version.MatchString(*want.APIVersion):
+		case !semver.MatchString(*want.APIVersion):
 			reason(Pattern, "apiVersion")
 		case want.Spec == nil:
 			reason(Required, "spec")

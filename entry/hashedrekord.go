@@ -6,8 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // so that the hashes can be named
-	_ "crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"

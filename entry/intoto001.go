@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cairnlog/cairn/entry/jcs"
 	"github.com/cairnlog/cairn/pki"
@@ -110,14 +111,9 @@ func (s *intoto001) verify(key *pki.X509, o Options, c *Checked) error {
 		return err
 	}
 	// A signature that names another key is not tried.
-	var fingerprint string
+	fingerprint := sync.OnceValue(key.SSHFingerprint)
 	if _, err := signed.first(key, func(sig envelopeSignature) bool {
-		if sig.KeyID != "" && fingerprint == "" {
-			if fingerprint = key.SSHFingerprint(); fingerprint == "" {
-				fingerprint = "none"
-			}
-		}
-		return sig.KeyID == "" || fingerprint == "none" || sig.KeyID == fingerprint
+		return sig.KeyID == "" || fingerprint() == "" || sig.KeyID == fingerprint()
 	}); err != nil {
 		return err
 	}

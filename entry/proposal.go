@@ -18,7 +18,7 @@ var protocolKinds = []string{
 // versionPattern is a semantic version, https://semver.org.
 const versionPattern = `^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`
 
-var version = regexp.MustCompile(versionPattern)
+var semver = regexp.MustCompile(versionPattern)
 
 // ParseProposal reads the envelope of a proposal: kind, version and spec. The
 // spec is known to be JSON then, but not looked into. A refusal is an *Error.
@@ -92,7 +92,7 @@ func ParseProposal(body []byte) (Proposal, error) {
 		return Proposal{}, &Error{Reason: UnknownKind, Field: "kind", Text: fmt.Sprintf("invalid kind value: %q", p.Kind)}
 	case !hasVersion:
 		return Proposal{}, required("apiVersion")
-	case !version.MatchString(p.APIVersion):
+	case !semver.MatchString(p.APIVersion):
 		return Proposal{}, &Error{Reason: Pattern, Field: "apiVersion", Text: fmt.Sprintf("apiVersion in body should match '%s'", versionPattern)}
 	case p.Spec == nil:
 		return Proposal{}, required("spec")
