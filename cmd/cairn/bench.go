@@ -40,6 +40,8 @@ type loadCmd struct {
 	Storage     string        `env:"CAIRN_STORAGE" placeholder:"URL" help:"The server's database, if it is on this machine: its processor time, commits and disk are measured too."`
 	Bare        bool          `help:"With --reads: measure also a bare net/http handler that returns the same bytes."`
 	MyOwnServer bool          `help:"Allow a server that is not on this machine."`
+
+	pause time.Duration // at most as long as settle and yardstickTime; 0 for those
 }
 
 // Help is shown with the flags.
@@ -106,6 +108,10 @@ func (c *loadCmd) check() error {
 // settle is how long the server and its database may go on working for a load
 // after the last answer and have that counted.
 const settle = time.Second
+
+// yardstickTime is how long each part of the yardstick is measured, before the
+// load and after it.
+const yardstickTime = 200 * time.Millisecond
 
 // measure puts the load on a server. When a sampled answer does not hold it
 // returns the report and a *fault.
@@ -186,7 +192,7 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 	if err != nil {
 		return nil, err
 	}
-	y1, err := measureYardstick(stock.samples, 100*time.Millisecond)
+	y1, err := measureYardstick(stock.samples, c.atMost(yardstickTime))
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +221,7 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 		return nil, err
 	}
 	own = ownTime() - own
-	time.Sleep(settle)
+	time.Sleep(c.atMost(settle))
 	if err := use.stop(); err != nil {
 		return nil, err
 	}
@@ -234,7 +240,7 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 		}
 		r.CommitP50 = milliseconds(commit.quantile(0.5))
 	}
-	y2, err := measureYardstick(stock.samples, 100*time.Millisecond)
+	y2, err := measureYardstick(stock.samples, c.atMost(yardstickTime))
 	if err != nil {
 		return nil, err
 	}
@@ -250,6 +256,13 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 		err = &ExitError{exitTrouble, errors.New("the server accepted nothing")}
 	}
 	return r, err
+}
+
+func (c *loadCmd) atMost(d time.Duration) time.Duration {
+	if c.pause > 0 {
+		return min(d, c.pause)
+	}
+	return d
 }
 
 // processes finds out which processes to measure.

@@ -59,6 +59,23 @@ func (c *bareCmd) Run(g *Globals) error {
 	return nil
 }
 
+// self returns a command that is this program, whatever the file is called. It
+// does not inherit what the environment says about a log.
+func self(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Args[0] = "cairn"
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "CAIRN_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	return cmd, nil
+}
+
 // A bareServer is a running bareCmd.
 type bareServer struct {
 	addr  string
@@ -75,11 +92,10 @@ func startBare(ctx context.Context, v *verifier, request []byte) (*bareServer, e
 	if err != nil {
 		return nil, fmt.Errorf("start bare server: %w", err)
 	}
-	exe, err := os.Executable()
+	cmd, err := self(ctx, "bench", "bare", "--size", strconv.Itoa(len(a.body)))
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, exe, "bench", "bare", "--size", strconv.Itoa(len(a.body)))
 	cmd.Stderr = os.Stderr
 	input, err := cmd.StdinPipe()
 	if err != nil {

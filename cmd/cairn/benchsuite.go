@@ -23,6 +23,7 @@ type suiteCmd struct {
 	Dir         string        `default:"." type:"existingdir" placeholder:"DIR" help:"Where the logs' files go: the disk that is measured (${default})."`
 	Postgres    string        `placeholder:"URL" help:"Measure on this Postgres database too, in schemas of its own; 'postgres:///' takes the PG* variables."`
 	NoSqlite    bool          `help:"Measure on Postgres alone."`
+	Clients     []int         `default:"1,8,64,256" placeholder:"N" help:"How many clients upload, one load after the other (${default})."`
 	Duration    time.Duration `default:"10s" placeholder:"TIME" help:"Of each load (${default})."`
 	Small       int64         `default:"10000" placeholder:"N" help:"Entries of the small log that is read (${default})."`
 	Large       int64         `default:"1000000" placeholder:"N" help:"Entries of the large one, 0 for none (${default})."`
@@ -63,13 +64,10 @@ func (c *suiteCmd) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
-	if c.Duration <= 0 || c.Duration > maxDuration || c.Small < 1 || c.Large < 0 {
-		return usage("--duration, --small and --large must be positive, --duration at most %v", maxDuration)
+	if len(c.Clients) == 0 || c.Duration <= 0 || c.Duration > maxDuration || c.Small < 1 || c.Large < 0 {
+		return usage("--clients, --duration, --small and --large must be positive, --duration at most %v", maxDuration)
 	}
 	s := &suite{suiteCmd: c, g: g}
-	if s.exe, err = os.Executable(); err != nil {
-		return err
-	}
 	ctx := g.Context
 	if s.result.Machine, err = describeMachine(ctx, c.Postgres); err != nil {
 		return err
@@ -93,7 +91,6 @@ func (c *suiteCmd) Run(g *Globals) error {
 type suite struct {
 	*suiteCmd
 	g      *Globals
-	exe    string
 	result suiteResult
 }
 
@@ -106,7 +103,7 @@ func (s *suite) database(ctx context.Context, name string) error {
 			return err
 		}
 		defer p.stop()
-		for _, clients := range []int{1, 8, 64, 256} {
+		for _, clients := range s.Clients {
 			if err := s.upload(ctx, name, l, p, clients); err != nil {
 				return err
 			}
@@ -124,7 +121,11 @@ func (s *suite) database(ctx context.Context, name string) error {
 				continue
 			}
 			s.g.warn("%s: fill a log up to %d entries", name, size)
-			if err := l.command(ctx, "bench", "fill", "--count", strconv.FormatInt(size, 10), "--certificate", s.Certificate).Run(); err != nil {
+			fill, err := l.command(ctx, "bench", "fill", "--count", strconv.FormatInt(size, 10), "--certificate", s.Certificate)
+			if err == nil {
+				err = fill.Run()
+			}
+			if err != nil {
 				return fmt.Errorf("fill: %w", err)
 			}
 			if err := s.reads(ctx, name, l, size); err != nil {
@@ -177,7 +178,7 @@ func (s *suite) upload(ctx context.Context, name string, l suiteLog, p *server, 
 }
 
 func (s *suite) measure(ctx context.Context, c *loadCmd, what string, l suiteLog, p *server) (*report, error) {
-	c.Pid, c.Storage = []int{p.cmd.Process.Pid}, l.storage
+	c.Pid, c.Storage, c.pause = []int{p.cmd.Process.Pid}, l.storage, s.Duration
 	r, err := c.measure(ctx, p.url, nil, 30*time.Second, s.g.warn)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -202,8 +203,8 @@ func (s *suite) disk(ctx context.Context, name string, l suiteLog, entries, body
 
 // A suiteLog is a log that a suite made.
 type suiteLog struct {
-	exe, data, storage string
-	g                  *Globals
+	data, storage string
+	g             *Globals
 }
 
 // withLog makes a place for a log, calls f, and removes it.
@@ -216,7 +217,7 @@ func (s *suite) withLog(ctx context.Context, name string, f func(context.Context
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
-	l := suiteLog{exe: s.exe, data: dir, storage: "sqlite:" + filepath.Join(dir, "cairn.db"), g: s.g}
+	l := suiteLog{data: dir, storage: "sqlite:" + filepath.Join(dir, "cairn.db"), g: s.g}
 	if name == "Postgres" {
 		u, err := url.Parse(s.Postgres)
 		if err != nil || !isPostgres(s.Postgres) {
@@ -246,15 +247,12 @@ func dropSchema(ctx context.Context, storage, schema string) error {
 }
 
 // command returns this program with flags for the log.
-func (l suiteLog) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, l.exe, append(args, "--data", l.data, "--storage", l.storage)...)
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "CAIRN_") {
-			cmd.Env = append(cmd.Env, v)
-		}
+func (l suiteLog) command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	cmd, err := self(ctx, append(args, "--data", l.data, "--storage", l.storage)...)
+	if err == nil {
+		cmd.Stderr = l.g.Stderr
 	}
-	cmd.Stderr = l.g.Stderr
-	return cmd
+	return cmd, err
 }
 
 // A server is a running server of the suite.
@@ -266,7 +264,10 @@ type server struct {
 
 // serve starts a server on a free port and waits until it serves.
 func (l suiteLog) serve(ctx context.Context) (*server, error) {
-	cmd := l.command(ctx, "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "none", "--create", "--log-level", "warn")
+	cmd, err := l.command(ctx, "serve", "--listen", "127.0.0.1:0", "--metrics-listen", "none", "--create", "--log-level", "warn")
+	if err != nil {
+		return nil, err
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
