@@ -81,16 +81,28 @@ func (c Checkpoint) appendText(b []byte) []byte {
 	return b
 }
 
-// Sign returns a note over c with one signature line, as Rekor v1 makes it.
-// The name is that of the signer, by custom the host in the origin.
-func Sign(c Checkpoint, name string, key crypto.Signer) ([]byte, error) {
+// A Signer signs checkpoints as Rekor v1 does.
+type Signer struct {
+	name string
+	key  crypto.Signer
+	hash [4]byte // first bytes of the key id
+}
+
+// NewSigner returns a Signer whose signature lines carry the name, by custom
+// the host in the origin.
+func NewSigner(name string, key crypto.Signer) (*Signer, error) {
 	if !ValidName(name) {
-		return nil, fmt.Errorf("sign checkpoint: %q cannot be the name of a signature", name)
+		return nil, fmt.Errorf("%q cannot be the name of a signature", name)
 	}
 	id, err := KeyID(key.Public())
 	if err != nil {
-		return nil, fmt.Errorf("sign checkpoint: %w", err)
+		return nil, err
 	}
+	return &Signer{name: name, key: key, hash: [4]byte(id[:4])}, nil
+}
+
+// Sign returns a note over c with one signature line.
+func (s *Signer) Sign(c Checkpoint) ([]byte, error) {
 	text := c.appendText(make([]byte, 0, 512))
 	if bytes.ContainsFunc(text, isControl) {
 		return nil, errors.New("sign checkpoint: control character in the text")
@@ -98,15 +110,24 @@ func Sign(c Checkpoint, name string, key crypto.Signer) ([]byte, error) {
 	if _, err := parseText(string(text)); err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
-	sig, err := SignMessage(key, text)
+	sig, err := SignMessage(s.key, text)
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
 	note := append(text, "\n"+sigPrefix...)
-	note = append(note, name...)
+	note = append(note, s.name...)
 	note = append(note, ' ')
-	note = base64.StdEncoding.AppendEncode(note, append(id[:4:4], sig...))
+	note = base64.StdEncoding.AppendEncode(note, append(s.hash[:len(s.hash):len(s.hash)], sig...))
 	return append(note, '\n'), nil
+}
+
+// Sign is Signer.Sign for one checkpoint.
+func Sign(c Checkpoint, name string, key crypto.Signer) ([]byte, error) {
+	s, err := NewSigner(name, key)
+	if err != nil {
+		return nil, fmt.Errorf("sign checkpoint: %w", err)
+	}
+	return s.Sign(c)
 }
 
 // sigPrefix starts a signature line: an em dash and a space.

@@ -1,9 +1,11 @@
 package log
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"sync"
 )
 
 // Packing. A body is for the most part base64 of base64: a certificate in
@@ -38,10 +40,23 @@ var inBase64 = func() (t [256]bool) {
 	return t
 }()
 
-// pack appends text to dst in packed form.
-func pack(dst, text []byte) []byte { return packLayer(dst, text, packDepth) }
+// A packer holds the memory that packing needs for a while.
+type packer struct {
+	out, raw, inner []byte
+}
 
-func packLayer(dst, text []byte, depth int) []byte {
+var packers = sync.Pool{New: func() any { return new(packer) }}
+
+// pack returns text in packed form.
+func pack(text []byte) []byte {
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	p.out = p.layer(p.out[:0], text, packDepth)
+	return bytes.Clone(p.out)
+}
+
+// layer appends text to dst in packed form, with depth layers of base64 taken off.
+func (p *packer) layer(dst, text []byte, depth int) []byte {
 	literal := 0 // where what is not written yet begins
 	for i := 0; i < len(text); {
 		if !inBase64[text[i]] {
@@ -59,12 +74,12 @@ func packLayer(dst, text []byte, depth int) []byte {
 		dst = append(dst, text[literal:start]...)
 		literal = start + 4*groups
 		if depth > 1 && groups >= packNested {
-			raw := decode64(make([]byte, 0, 3*groups), text[start:literal])
-			inner := packLayer(make([]byte, 0, len(raw)), raw, depth-1)
-			if len(inner) < len(raw) {
+			p.raw = decode64(p.raw[:0], text[start:literal])
+			p.inner = p.layer(p.inner[:0], p.raw, depth-1)
+			if len(p.inner) < len(p.raw) {
 				dst = binary.AppendUvarint(dst, uint64(groups)<<1|1)
-				dst = binary.AppendUvarint(dst, uint64(len(inner)))
-				dst = append(dst, inner...)
+				dst = binary.AppendUvarint(dst, uint64(len(p.inner)))
+				dst = append(dst, p.inner...)
 				continue
 			}
 		}

@@ -22,7 +22,7 @@ func keyless(certificate int) []byte {
 }
 
 func unpacked(t interface{ Fatalf(string, ...any) }, text []byte) {
-	packed := pack(nil, text)
+	packed := pack(text)
 	got, err := unpack(nil, packed, len(text))
 	if err != nil || !bytes.Equal(got, text) {
 		t.Fatalf("%q became %q, %v", text, got, err)
@@ -71,7 +71,7 @@ func TestPack(t *testing.T) {
 func TestPackSaves(t *testing.T) {
 	t.Parallel()
 	body := keyless(1768)
-	packed := pack(nil, body)
+	packed := pack(body)
 	t.Logf("%d bytes of %d", len(packed), len(body))
 	if len(packed) > len(body)*65/100 {
 		t.Errorf("a keyless body of %d bytes packs to %d", len(body), len(packed))
@@ -79,8 +79,8 @@ func TestPackSaves(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	f.Add(pack(nil, keyless(100)))
-	f.Add(pack(nil, []byte("plain")))
+	f.Add(pack(keyless(100)))
+	f.Add(pack([]byte("plain")))
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		text, err := unpack(nil, packed, MaxLeafSize)
 		if err == nil && len(text) > MaxLeafSize {
@@ -91,11 +91,11 @@ func FuzzUnpack(f *testing.F) {
 
 func BenchmarkPack(b *testing.B) {
 	body := keyless(1768)
-	packed := pack(nil, body)
+	packed := pack(body)
 	b.Run("pack", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			pack(make([]byte, 0, len(body)), body)
+			pack(body)
 		}
 	})
 	b.Run("unpack", func(b *testing.B) {

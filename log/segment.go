@@ -42,7 +42,7 @@ const (
 func EncodeSegment(records []Record) ([]byte, error) {
 	packed := make([][]byte, len(records))
 	for i := range records {
-		packed[i] = pack(nil, records[i].Body)
+		packed[i] = pack(records[i].Body)
 	}
 	return encodeSegment(records, packed)
 }

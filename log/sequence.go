@@ -48,7 +48,7 @@ func (l *Log) Add(ctx context.Context, leaf Leaf) (*ProvenEntry, error) {
 		return nil, fmt.Errorf("add leaf of %d bytes: %w", len(leaf.Body), ErrTooLarge)
 	}
 	hash := merkle.HashLeaf(leaf.Body)
-	p := &pending{leaf: leaf, hash: hash, keys: leafKeys(hash, leaf.Terms), packed: pack(make([]byte, 0, len(leaf.Body)), leaf.Body), done: make(chan struct{})}
+	p := &pending{leaf: leaf, hash: hash, keys: leafKeys(hash, leaf.Terms), packed: pack(leaf.Body), done: make(chan struct{})}
 	if err := l.pool.add(p); err != nil {
 		return nil, err
 	}

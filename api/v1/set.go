@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/merkle"
@@ -17,8 +19,12 @@ import (
 // canonical JSON (RFC 8785) of an entry without its verification. The body is
 // the leaf, the logID lower-case hex, the logIndex counts over all shards.
 func EntryTimestampMessage(body []byte, integratedTime int64, logID string, logIndex int64) []byte {
+	return appendTimestampMessage(nil, body, integratedTime, logID, logIndex)
+}
+
+func appendTimestampMessage(b, body []byte, integratedTime int64, logID string, logIndex int64) []byte {
 	const fixed = len(`{"body":"","integratedTime":,"logID":"","logIndex":}`) + 2*20
-	b := make([]byte, 0, fixed+base64.StdEncoding.EncodedLen(len(body))+len(logID))
+	b = slices.Grow(b, fixed+base64.StdEncoding.EncodedLen(len(body))+len(logID))
 	b = append(b, `{"body":"`...)
 	b = base64.StdEncoding.AppendEncode(b, body)
 	b = append(b, `","integratedTime":`...)
@@ -59,41 +65,48 @@ func VerifyEntryTimestamp(e *LogEntry, key crypto.PublicKey) error {
 // A Signer makes the promises and checkpoints of one tree in the forms of
 // Rekor v1. It may be used concurrently if its key may.
 type Signer struct {
-	key    crypto.Signer
-	name   string // of the signature line: the origin without the tree id
-	origin string // of the checkpoint
-	logID  string
+	key         crypto.Signer
+	checkpoints *checkpoint.Signer
+	origin      string // of the checkpoint
+	logID       string
+	messages    sync.Pool // of *[]byte, what entries sign
 }
 
 // NewSigner returns a Signer for the tree of that id. The origin is a host
 // name or the like, without the tree id.
 func NewSigner(key crypto.Signer, origin string, treeID int64) (*Signer, error) {
-	if !checkpoint.ValidName(origin) {
-		return nil, fmt.Errorf("origin %q is empty or has white space, control characters or a plus sign", origin)
-	}
 	if treeID <= 0 {
 		return nil, fmt.Errorf("tree id %d is not positive", treeID)
+	}
+	// The name of the signature line is the origin without the tree id.
+	c, err := checkpoint.NewSigner(origin, key)
+	if err != nil {
+		return nil, fmt.Errorf("origin: %w", err)
 	}
 	id, err := checkpoint.KeyID(key.Public())
 	if err != nil {
 		return nil, err
 	}
 	return &Signer{
-		key:    key,
-		name:   origin,
-		origin: checkpoint.V1Origin(origin, treeID),
-		logID:  hex.EncodeToString(id[:]),
+		key:         key,
+		checkpoints: c,
+		origin:      checkpoint.V1Origin(origin, treeID),
+		logID:       hex.EncodeToString(id[:]),
+		messages:    sync.Pool{New: func() any { return new([]byte) }},
 	}, nil
 }
 
 // SignTree returns a checkpoint over t with one signature.
 func (s *Signer) SignTree(t merkle.Tree) ([]byte, error) {
-	return checkpoint.Sign(checkpoint.Checkpoint{Origin: s.origin, Tree: t}, s.name, s.key)
+	return s.checkpoints.Sign(checkpoint.Checkpoint{Origin: s.origin, Tree: t})
 }
 
 // SignEntry returns a signed entry timestamp. The time is in Unix seconds.
 func (s *Signer) SignEntry(index, time int64, body []byte) ([]byte, error) {
-	sig, err := checkpoint.SignMessage(s.key, EntryTimestampMessage(body, time, s.logID, index))
+	m := s.messages.Get().(*[]byte)
+	defer s.messages.Put(m)
+	*m = appendTimestampMessage((*m)[:0], body, time, s.logID, index)
+	sig, err := checkpoint.SignMessage(s.key, *m)
 	if err != nil {
 		return nil, fmt.Errorf("sign entry %d: %w", index, err)
 	}
