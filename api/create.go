@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,12 +41,12 @@ func (s *server) create(ctx context.Context, x *exchange, r *http.Request) error
 	if len(checked.Body) > log.MaxLeafSize {
 		return log.ErrTooLarge
 	}
-	// 4. Into the log, which keeps the leaf; what was checked may be part of
-	// the request's body, which goes back to its pool.
+	// 4. Into the log, which keeps the leaf. The request's body goes back to
+	// its pool; what was checked is no part of it.
 	e, err := s.log.Add(ctx, log.Leaf{
-		Body:       bytes.Clone(checked.Body),
+		Body:       checked.Body,
 		Terms:      checked.Terms,
-		Attachment: bytes.Clone(checked.Attachment),
+		Attachment: checked.Attachment,
 	})
 	var dup *log.DuplicateError
 	if errors.As(err, &dup) {

@@ -33,7 +33,7 @@ const (
 // Check parses the spec of p, verifies its signatures and makes the canonical
 // body and the search terms. A refusal is an *Error.
 //
-// Results may share memory with p.Spec.
+// Body and Attachment of the result share no memory with p.Spec.
 func Check(p Proposal, o Options) (*Checked, error) {
 	t, ok := Lookup(p.Kind, p.APIVersion)
 	if !ok {
