@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -80,9 +81,21 @@ func parseName(s string) *name {
 
 func (n *name) fetch(ctx context.Context, l *client.Client) (*client.Entry, error) {
 	if n.byIndex {
-		return l.ByIndex(ctx, n.index)
+		e, err := l.ByIndex(ctx, n.index)
+		if errors.Is(err, client.ErrNotFound) {
+			err = fmt.Errorf("no entry at index %d in the log: %w", n.index, err)
+		}
+		return e, err
 	}
-	return l.ByID(ctx, n.id)
+	e, err := l.ByID(ctx, n.id)
+	if errors.Is(err, client.ErrNotFound) {
+		id := n.id.String()
+		if n.id.TreeID == 0 {
+			id = n.id.Hash.String()
+		}
+		err = fmt.Errorf("no entry %s in the log: %w", id, err)
+	}
+	return e, err
 }
 
 func (c *getCmd) Run(g *Globals) error {
