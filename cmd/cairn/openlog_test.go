@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -15,11 +14,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/sign"
 	"github.com/cairnlog/cairn/storage"
+	"github.com/cairnlog/cairn/storage/storagetest"
 )
 
 // flagsIn returns the flags of a log with all defaults but the directory.
@@ -33,27 +32,6 @@ func mustOpen(t *testing.T, f logFlags, how opening) *home {
 	}
 	t.Cleanup(func() { h.store.Close() })
 	return h
-}
-
-// postgresSchema returns the URL of a schema of its own in the database that
-// the PG* environment names.
-func postgresSchema(t *testing.T) string {
-	t.Helper()
-	if os.Getenv("PGHOST") == "" {
-		t.Fatal("no Postgres to test with: run make test, or set PGHOST and the like")
-	}
-	name := "cairn_test_" + strings.ToLower(rand.Text())
-	t.Cleanup(func() {
-		conn, err := pgx.Connect(withoutCancel(t), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(withoutCancel(t))
-		if _, err := conn.Exec(withoutCancel(t), "DROP SCHEMA IF EXISTS "+name+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-	})
-	return "postgres:///?search_path=" + name
 }
 
 func read(t *testing.T, path string) []byte {
@@ -284,7 +262,7 @@ func TestOpenMemory(t *testing.T) {
 
 func TestOpenAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, url := range map[string]string{"sqlite": "", "postgres": postgresSchema(t)} {
+	for name, url := range map[string]string{"sqlite": "", "postgres": storagetest.Postgres(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := flagsIn(t.TempDir())
@@ -319,7 +297,7 @@ func TestOpenAtOnce(t *testing.T) {
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	one := flagsIn(t.TempDir())
-	one.Storage = postgresSchema(t)
+	one.Storage = storagetest.Postgres(t)
 	if _, err := one.open(t.Context(), openOnly); err == nil || !strings.Contains(err.Error(), "cairn init") {
 		t.Fatalf("open without a log: %v", err)
 	}
