@@ -25,7 +25,7 @@ var programs = map[string]string{
 
 // TestMain builds the programs and puts them first on PATH.
 func TestMain(m *testing.M) {
-	code, err := run(m)
+	code, err := testMain(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "compat:", err)
 		code = 1
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (code int, err error) {
+func testMain(m *testing.M) (code int, err error) {
 	bin, err := os.MkdirTemp("", "cairn-compat-")
 	if err != nil {
 		return 0, err

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 					"let":      cmdLet,
 					"readfile": cmdReadFile,
 					"samejson": cmdSameJSON,
+					"base64":   cmdBase64,
 				},
 			})
 		})
@@ -217,6 +219,12 @@ func cmdLet(ts *testscript.TestScript, neg bool, args []string) {
 func cmdReadFile(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 2, "readfile var file")
 	ts.Setenv(args[0], ts.ReadFile(args[1]))
+}
+
+// base64 in out
+func cmdBase64(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 2, "base64 in out")
+	write(ts, args[1], []byte(base64.StdEncoding.EncodeToString([]byte(ts.ReadFile(args[0])))), nil)
 }
 
 // samejson a b compares two JSON files as values.

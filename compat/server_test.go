@@ -48,14 +48,7 @@ func onEach(t *testing.T, f func(*testing.T, *server)) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t.TempDir(), b.storage(t))
-			if err := s.start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := s.stop(); err != nil {
-					t.Error(err)
-				}
-			})
+			run(t, s)
 			f(t, s)
 		})
 	}
@@ -66,6 +59,7 @@ func onEach(t *testing.T, f func(*testing.T, *server)) {
 type server struct {
 	data    string // directory
 	storage string // URL, or "" for the default
+	key     string // file, or "" for the default
 	url     string // after the first start
 
 	process *exec.Cmd
@@ -73,6 +67,19 @@ type server struct {
 }
 
 func newServer(data, storage string) *server { return &server{data: data, storage: storage} }
+
+// run starts a server for a test.
+func run(t *testing.T, s *server) {
+	t.Helper()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // start returns when the server answers.
 func (s *server) start() error {
@@ -87,6 +94,9 @@ func (s *server) start() error {
 		"--data", s.data, "--origin", origin)
 	if s.storage != "" {
 		cmd.Args = append(cmd.Args, "--storage", s.storage, "--create")
+	}
+	if s.key != "" {
+		cmd.Args = append(cmd.Args, "--key", s.key)
 	}
 	cmd.Env = plainEnvironment()
 	log := new(strings.Builder)

@@ -27,9 +27,10 @@ const inToto = "application/vnd.in-toto+json"
 
 // A signer is a key with, where it has one, its certificate.
 type signer struct {
-	key   crypto.Signer
-	hash  crypto.Hash         // that hashedrekord's policy wants with the key
-	chain []*x509.Certificate // leaf first
+	keyType string
+	key     crypto.Signer
+	hash    crypto.Hash         // that hashedrekord's policy wants with the key
+	chain   []*x509.Certificate // leaf first
 }
 
 // keyTypes are what newSigner can make.
@@ -63,7 +64,7 @@ func newSigner(kind string) (*signer, error) {
 	default:
 		return nil, fmt.Errorf("unknown key type %q", kind)
 	}
-	return &signer{key: key, hash: hash}, err
+	return &signer{keyType: kind, key: key, hash: hash}, err
 }
 
 // certify gives s a certificate with SANs: what has "://" is a URI, what has

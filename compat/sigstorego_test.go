@@ -1,0 +1,211 @@
+package compat
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"testing"
+	"time"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/sign"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"github.com/sigstore/sigstore/pkg/signature"
+)
+
+// TestSigstoreGo makes bundles with sigstore-go and verifies them with it:
+// signed by a bare key and by a certificate of an authority that the trusted
+// root names, over a blob and over an attestation.
+func TestSigstoreGo(t *testing.T) {
+	onEach(t, func(t *testing.T, s *server) {
+		l, err := openRekor(s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, keyType := range []string{"p256", "p384", "rsa2048"} {
+			authority, err := newSigner("p256")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := authority.certifyCA(); err != nil {
+				t.Fatal(err)
+			}
+			signer, err := newSigner(keyType)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := signer.certify(authority, "builder@example.com"); err != nil {
+				t.Fatal(err)
+			}
+			trusted, err := trustedRoot(s, l, authority, signer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, certified := range []bool{false, true} {
+				blob := fmt.Appendf(nil, "%s certified=%v", keyType, certified)
+				contents := map[string]sign.Content{"blob": &sign.PlainData{Data: blob}}
+				if signer.hash == crypto.SHA256 { // a dsse entry has no other hash
+					contents["attestation"] = &sign.DSSEData{Data: statement(blob), PayloadType: inToto}
+				}
+				for name, content := range contents {
+					t.Run(fmt.Sprintf("%s-%s-certified=%v", name, keyType, certified), func(t *testing.T) {
+						b := signBundle(t, s, signer, content, certified)
+						policy := verify.WithKey()
+						if certified {
+							id, err := verify.NewShortCertificateIdentity("", ".*", "builder@example.com", "")
+							if err != nil {
+								t.Fatal(err)
+							}
+							policy = verify.WithCertificateIdentity(id)
+						}
+						v, err := verify.NewVerifier(trusted, verify.WithTransparencyLog(1), verify.WithIntegratedTimestamps(1))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader(blob)), policy)); err != nil {
+							t.Errorf("verify: %v", err)
+						}
+						if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader([]byte("another"))), policy)); err == nil {
+							t.Error("another artifact was verified")
+						}
+					})
+				}
+			}
+		}
+	})
+}
+
+func signBundle(t *testing.T, s *server, signer *signer, content sign.Content, certified bool) *bundle.Bundle {
+	t.Helper()
+	o := sign.BundleOptions{
+		Context:          t.Context(),
+		TransparencyLogs: []sign.Transparency{sign.NewRekor(&sign.RekorOptions{BaseURL: s.url, Version: 1})},
+	}
+	if certified {
+		o.CertificateProvider = issued{signer}
+	}
+	p, err := sign.Bundle(content, keypair{signer}, o)
+	if err != nil {
+		t.Fatalf("sign: %v", err)
+	}
+	if n := len(p.VerificationMaterial.TlogEntries); n != 1 {
+		t.Fatalf("%d entries in the bundle", n)
+	}
+	// Once more through JSON, as bundles travel.
+	b, err := bundle.NewBundle(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := b.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = &bundle.Bundle{Bundle: new(protobundle.Bundle)}
+	if err := b.UnmarshalJSON(data); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// trustedRoot trusts the log and the authority, and the signer's bare key.
+func trustedRoot(s *server, l *rekorLog, authority, signer *signer) (root.TrustedMaterial, error) {
+	key, err := l.verifier.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, err
+	}
+	id := digest(der, crypto.SHA256)
+	start := time.Now().Add(-time.Hour)
+	log := &root.TransparencyLog{
+		BaseURL:             s.url,
+		ID:                  id,
+		ValidityPeriodStart: start,
+		HashFunc:            crypto.SHA256,
+		PublicKey:           key,
+		SignatureHashFunc:   crypto.SHA256,
+	}
+	ca := &root.FulcioCertificateAuthority{
+		Root:                authority.chain[0],
+		ValidityPeriodStart: start,
+		URI:                 "https://ca.example",
+	}
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{ca}, nil, nil,
+		map[string]*root.TransparencyLog{fmt.Sprintf("%x", id): log})
+	if err != nil {
+		return nil, err
+	}
+	v, err := signature.LoadDefaultVerifier(signer.key.Public())
+	if err != nil {
+		return nil, err
+	}
+	bare := root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
+		return root.NewExpiringKey(v, start, time.Time{}), nil
+	})
+	return root.TrustedMaterialCollection{trusted, bare}, nil
+}
+
+// A keypair is a signer as sigstore-go wants it.
+type keypair struct{ *signer }
+
+func (k keypair) GetHashAlgorithm() protocommon.HashAlgorithm {
+	switch k.hash {
+	case crypto.SHA384:
+		return protocommon.HashAlgorithm_SHA2_384
+	case crypto.SHA512:
+		return protocommon.HashAlgorithm_SHA2_512
+	}
+	return protocommon.HashAlgorithm_SHA2_256
+}
+
+func (k keypair) GetSigningAlgorithm() protocommon.PublicKeyDetails {
+	switch k.GetKeyAlgorithm() + k.hash.String() {
+	case "ECDSASHA-256":
+		return protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
+	case "ECDSASHA-384":
+		return protocommon.PublicKeyDetails_PKIX_ECDSA_P384_SHA_384
+	}
+	return protocommon.PublicKeyDetails_PKIX_RSA_PKCS1V15_2048_SHA256
+}
+
+func (k keypair) GetHint() []byte {
+	der, err := x509.MarshalPKIXPublicKey(k.key.Public())
+	if err != nil {
+		panic(err) // the key was made here
+	}
+	return []byte(base64.StdEncoding.EncodeToString(digest(der, crypto.SHA256)))
+}
+
+func (k keypair) GetKeyAlgorithm() string {
+	if k.keyType[0] == 'p' {
+		return "ECDSA"
+	}
+	return "RSA"
+}
+
+func (k keypair) GetPublicKey() crypto.PublicKey { return k.key.Public() }
+
+func (k keypair) GetPublicKeyPem() (string, error) {
+	pem, err := k.publicPEM()
+	return string(pem), err
+}
+
+func (k keypair) SignData(_ context.Context, data []byte) (sig, hashed []byte, err error) {
+	sig, err = k.sign(data, k.hash)
+	return sig, digest(data, k.hash), err
+}
+
+// An issued certificate is there before anybody asks for one.
+type issued struct{ *signer }
+
+func (c issued) GetCertificate(context.Context, sign.Keypair, *sign.CertificateProviderOptions) ([]byte, error) {
+	return c.chain[0].Raw, nil
+}
