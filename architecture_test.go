@@ -79,6 +79,8 @@ var confined = map[string][]string{
 	"github.com/alecthomas/kong":                        {"cmd/cairn"},
 	"github.com/secure-systems-lab/go-securesystemslib": {"pki", "entry"},
 	"github.com/cyberphone/json-canonicalization":       {"entry/jcs"},
+	"github.com/fxamacker/cbor":                         {"entry"},
+	"github.com/veraison/go-cose":                       {"entry"},
 }
 
 // unconfined are files that may use a confined library for a reason.

@@ -98,12 +98,16 @@ func notInsertable(text string) error {
 // attachment returns an attestation if it is to be kept. text is its base64,
 // whose length is what counts, as in Rekor.
 func (o Options) attachment(payload []byte, text string) []byte {
-	limit := o.MaxAttachment
-	if limit == 0 {
-		limit = DefaultMaxAttachment
-	}
-	if len(payload) == 0 || len(text)/4*3 > limit {
+	if len(payload) == 0 || !o.keeps(len(text)/4*3) {
 		return nil
 	}
 	return payload
+}
+
+// keeps tells whether an attestation of that size is to be kept.
+func (o Options) keeps(size int) bool {
+	if o.MaxAttachment == 0 {
+		return size <= DefaultMaxAttachment
+	}
+	return size <= o.MaxAttachment
 }

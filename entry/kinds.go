@@ -16,6 +16,8 @@ type Type struct {
 
 // kinds is the table of all types, sorted.
 var kinds = []Type{
+	{"alpine", "0.0.1", "AlpineModel", "AlpineV001", checkAlpine},
+	{"cose", "0.0.1", "CoseObj", "CoseV001", checkCOSE},
 	{"dsse", "0.0.1", "DSSEObj", "DsseV001", checkDSSE},
 	{"hashedrekord", "0.0.1", "HashedRekordObj", "HashedRekordV001", checkHashedRekord},
 	{"intoto", "0.0.1", "IntotoObj", "IntotoV001", checkIntoto001},

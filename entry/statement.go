@@ -33,6 +33,16 @@ func (s subjectsOnly) terms() []string {
 	return to
 }
 
+// subjectTerms returns the digests of subjects of an in-toto statement, as kind
+// cose indexes them.
+func subjectTerms(payload []byte) []string {
+	var s subjectsOnly
+	if json.Unmarshal(payload, &s) != nil {
+		return nil
+	}
+	return s.terms()
+}
+
 // statementTerms returns the digests of subjects and materials of an in-toto
 // statement, as kind dsse indexes them: materials of any predicate.
 func statementTerms(payload []byte) []string {

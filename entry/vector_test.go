@@ -51,6 +51,13 @@ func (v vector) body() []byte {
 	return v.Proposed
 }
 
+var (
+	// needContent are the kinds that only a proposal with the content finds.
+	needContent = []string{"alpine", "cose", "helm", "jar", "rekord", "rpm"}
+	// storedAsProposed are the kinds whose stored form is a proposal.
+	storedAsProposed = []string{"hashedrekord", "rfc3161", "tuf"}
+)
+
 func readJSON(t testing.TB, name string, v any) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name)
@@ -181,6 +188,9 @@ func compare(t *testing.T, v vector) finding {
 	f.diff("canonical", string(v.Canonical), string(c.Body))
 	f.diff("leaf hash", v.LeafHash, hex.EncodeToString(rfc6962.DefaultHasher.HashLeaf(c.Body)))
 	f.diff("terms", set(v.Terms), set(c.Terms))
+	if c.Kind == "cose" { // Rekor has the artifact's hash only once the entry is in the log
+		v = fromLogCOSE(t, v)
+	}
 	f.diff("artifact", v.Artifact, c.Artifact)
 	f.diff("attestation", v.Attestation, c.Attachment)
 	f.diff("identities", v.Identities, identitiesJSON(c))
@@ -207,9 +217,9 @@ func compare(t *testing.T, v vector) finding {
 		t.Fatal(err)
 	}
 	q, err := Check(p, Options{Stored: true})
-	if p.Kind == "rekord" {
+	if slices.Contains(needContent, p.Kind) {
 		if err == nil {
-			t.Error("a rekord is found by its stored form")
+			t.Errorf("a %s is found by its stored form", p.Kind)
 		}
 		return f
 	}
@@ -218,7 +228,7 @@ func compare(t *testing.T, v vector) finding {
 		return f
 	}
 	f.diff("query body", string(c.Body), string(q.Body))
-	if p.Kind != "hashedrekord" {
+	if !slices.Contains(storedAsProposed, p.Kind) {
 		var e *Error
 		if _, err := Check(p, Options{}); !errors.As(err, &e) || e.Reason != NotInsertable {
 			t.Errorf("create with the stored form: %v", err)
