@@ -31,13 +31,43 @@ CREATE TABLE tile (
 );
 ALTER TABLE tile ALTER COLUMN data SET STORAGE EXTERNAL;
 
--- Which entries are found by which key. A key is the first 16 bytes of a hash;
--- uuid is the narrowest type that holds it, and the fastest to compare.
-CREATE TABLE search_key (
-    key uuid   NOT NULL,
-    idx bigint NOT NULL,
-    PRIMARY KEY (key, idx)
+-- The search keys of the newest commits, a row each; see package keyindex.
+CREATE TABLE key_tail (
+    start bigint PRIMARY KEY,
+    past  bigint NOT NULL,
+    data  bytea  NOT NULL
 );
+ALTER TABLE key_tail ALTER COLUMN data SET STORAGE EXTERNAL;
+
+-- Runs of sorted search keys. State 0 is started, 1 counts, 2 is dead.
+CREATE TABLE key_run (
+    id        bigint   PRIMARY KEY,
+    state     smallint NOT NULL,
+    level     smallint NOT NULL,
+    first     bigint   NOT NULL,
+    past      bigint   NOT NULL,
+    row_count bigint   NOT NULL,
+    fences    bytea    NOT NULL,
+    filter    bytea    NOT NULL
+);
+ALTER TABLE key_run ALTER COLUMN fences SET STORAGE EXTERNAL, ALTER COLUMN filter SET STORAGE EXTERNAL;
+
+-- The pages of the runs. They are smaller than a page of the table.
+CREATE TABLE key_page (
+    run  bigint  NOT NULL,
+    page integer NOT NULL,
+    data bytea   NOT NULL,
+    PRIMARY KEY (run, page)
+);
+ALTER TABLE key_page ALTER COLUMN data SET STORAGE PLAIN;
+
+-- Which server keeps runs and pages, until when (Unix seconds): one row.
+CREATE TABLE key_owner (
+    id      smallint PRIMARY KEY CHECK (id = 1),
+    owner   bytea    NOT NULL,
+    expires bigint   NOT NULL
+);
+INSERT INTO key_owner (id, owner, expires) VALUES (1, '', 0);
 
 CREATE TABLE attachment (
     idx  bigint PRIMARY KEY,
@@ -46,7 +76,10 @@ CREATE TABLE attachment (
 
 -- +goose Down
 DROP TABLE attachment;
-DROP TABLE search_key;
+DROP TABLE key_owner;
+DROP TABLE key_page;
+DROP TABLE key_run;
+DROP TABLE key_tail;
 DROP TABLE tile;
 DROP TABLE segment;
 DROP TABLE head;

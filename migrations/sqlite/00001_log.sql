@@ -29,11 +29,40 @@ CREATE TABLE tile (
     PRIMARY KEY (level, idx)
 );
 
--- Which entries are found by which key: the 16 bytes of the key, then the
--- index in 8 bytes, big endian.
-CREATE TABLE search_key (
-    key BLOB PRIMARY KEY
-) WITHOUT ROWID;
+-- The search keys of the newest commits, a row each; see package keyindex.
+CREATE TABLE key_tail (
+    start INTEGER PRIMARY KEY,
+    past  INTEGER NOT NULL,
+    data  BLOB    NOT NULL
+);
+
+-- Runs of sorted search keys. State 0 is started, 1 counts, 2 is dead.
+CREATE TABLE key_run (
+    id        INTEGER PRIMARY KEY,
+    state     INTEGER NOT NULL,
+    level     INTEGER NOT NULL,
+    first     INTEGER NOT NULL,
+    past      INTEGER NOT NULL,
+    row_count INTEGER NOT NULL,
+    fences    BLOB    NOT NULL,
+    filter    BLOB    NOT NULL
+);
+
+-- The pages of the runs.
+CREATE TABLE key_page (
+    run  INTEGER NOT NULL,
+    page INTEGER NOT NULL,
+    data BLOB    NOT NULL,
+    PRIMARY KEY (run, page)
+);
+
+-- Which process keeps runs and pages, until when (Unix seconds): one row.
+CREATE TABLE key_owner (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    owner   BLOB    NOT NULL,
+    expires INTEGER NOT NULL
+);
+INSERT INTO key_owner (id, owner, expires) VALUES (1, x'', 0);
 
 CREATE TABLE attachment (
     idx  INTEGER PRIMARY KEY,
@@ -42,7 +71,10 @@ CREATE TABLE attachment (
 
 -- +goose Down
 DROP TABLE attachment;
-DROP TABLE search_key;
+DROP TABLE key_owner;
+DROP TABLE key_page;
+DROP TABLE key_run;
+DROP TABLE key_tail;
 DROP TABLE tile;
 DROP TABLE segment;
 DROP TABLE head;

@@ -1,18 +1,15 @@
 package postgres
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/storage/keyindex"
 )
 
 // SQLSTATE values. https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -54,8 +51,8 @@ const (
 		INSERT INTO tile (level, idx, data)
 		SELECT * FROM unnest($2::smallint[], $3::bigint[], $4::bytea[])` + ifMoved
 	addKeys = `
-		INSERT INTO search_key (key, idx)
-		SELECT * FROM unnest($2::uuid[], $3::bigint[])` + ifMoved
+		INSERT INTO key_tail (start, past, data)
+		SELECT $2::bigint, $3::bigint, $4::bytea` + ifMoved
 	addAttachments = `
 		INSERT INTO attachment (idx, data)
 		SELECT * FROM unnest($2::bigint[], $3::bytea[])` + ifMoved
@@ -64,6 +61,9 @@ const (
 // Commit implements log.Store, in one round trip: the statements travel
 // together and are one transaction, which ends where the pipeline does.
 func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
+	if err := s.keys.Ready(); err != nil {
+		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
+	}
 	moved, err := s.commit(ctx, b)
 	var pg *pgconn.PgError
 	switch {
@@ -77,6 +77,7 @@ func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
 	case !moved:
 		return log.ErrConflict
 	}
+	s.keys.Added(b.Old.Tree.Size, b.New.Tree.Size, b.Keys)
 	return nil
 }
 
@@ -99,13 +100,8 @@ func (s *Store) commit(ctx context.Context, b *log.Batch) (moved bool, err error
 		}
 		q.Queue(addTiles, nonce, level, idx, data)
 	}
-	if len(b.Keys) > 0 {
-		keys := sorted(b.Keys)
-		key, idx := make([]pgtype.UUID, len(keys)), make([]int64, len(keys))
-		for i, k := range keys {
-			key[i], idx[i] = pgtype.UUID{Bytes: k.Key, Valid: true}, k.Index
-		}
-		q.Queue(addKeys, nonce, key, idx)
+	if old, size := b.Old.Tree.Size, b.New.Tree.Size; size > old {
+		q.Queue(addKeys, nonce, old, size, keyindex.EncodeAppend(old, b.Keys))
 	}
 	if n := len(b.Attachments); n > 0 {
 		idx, data := make([]int64, n), make([][]byte, n)
@@ -118,16 +114,4 @@ func (s *Store) commit(ctx context.Context, b *log.Batch) (moved bool, err error
 	tag, err := results.Exec()
 	// Close reads to the end of the transaction: before that nothing is sure.
 	return tag.RowsAffected() == 1, errors.Join(err, results.Close())
-}
-
-// sorted returns keys in the order of the index, each once.
-func sorted(keys []log.KeyAt) []log.KeyAt {
-	keys = slices.Clone(keys)
-	slices.SortFunc(keys, func(a, b log.KeyAt) int {
-		if c := bytes.Compare(a.Key[:], b.Key[:]); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Index, b.Index)
-	})
-	return slices.Compact(keys)
 }

@@ -14,15 +14,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/storage/keyindex"
 )
 
 const (
 	// maxReaders is how many reads run at once where the URL has no
 	// pool_max_conns. More than a database has cores only queue there.
 	maxReaders = 16
-	// maxWriters is two: one commit runs at a time, and a second connection
-	// takes over while a broken one is found out.
-	maxWriters = 2
+	// maxWriters is three: one commit runs at a time, beside it the key index
+	// is kept, and one takes over while a broken one is found out.
+	maxWriters = 3
 	// connectTimeout ends an attempt to connect where the URL has no connect_timeout.
 	connectTimeout = 10 * time.Second
 )
@@ -33,8 +34,9 @@ const acceptLoss = "accept_data_loss"
 
 // A Store is a log.Store in one schema of a Postgres database.
 type Store struct {
-	write *pgxpool.Pool // for commits alone, so that reads do not starve them
+	write *pgxpool.Pool // for commits and the key index, so that reads do not starve them
 	read  *pgxpool.Pool
+	keys  *keyindex.Index
 }
 
 var _ log.Store = (*Store)(nil)
@@ -43,6 +45,10 @@ var _ log.Store = (*Store)(nil)
 // refuses a database that may lose what it acknowledged. The schema is the
 // first of the URL's search_path; it is made if there is none.
 func Open(ctx context.Context, url string) (*Store, error) {
+	return openSizes(ctx, url, keyindex.Default)
+}
+
+func openSizes(ctx context.Context, url string, sizes keyindex.Sizes) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err) // pgx leaves the password out
@@ -95,11 +101,17 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		s.write.Close()
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
+	if s.keys, err = keyindex.Open(ctx, &disk{s.write, s.read}, sizes); err != nil {
+		s.write.Close()
+		s.read.Close()
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
 	return s, nil
 }
 
 // Close implements log.Store. It waits for calls that are under way.
 func (s *Store) Close() error {
+	s.keys.Close()
 	s.write.Close()
 	s.read.Close()
 	return nil

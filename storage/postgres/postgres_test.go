@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/storage/keyindex"
 	"github.com/cairnlog/cairn/storage/postgres"
 	"github.com/cairnlog/cairn/storage/storagetest"
 )
@@ -27,6 +28,22 @@ func open(t testing.TB, url string) *postgres.Store {
 
 func TestStore(t *testing.T) {
 	storagetest.Run(t, medium)
+}
+
+// TestStoreSmallRuns is the same with an index that is at work all the time:
+// a few keys make a run, and a few runs are merged.
+func TestStoreSmallRuns(t *testing.T) {
+	storagetest.Run(t, func(t testing.TB) storagetest.Medium {
+		url := storagetest.Postgres(t)
+		return func(t testing.TB) log.Store {
+			s, err := postgres.OpenSizes(t.Context(), url, keyindex.Sizes{Flush: 7, Fanout: 2, Levels: 5, PageRows: 3, Chunk: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			return s
+		}
+	})
 }
 
 // TestOpenRace starts several servers at once on a schema that is not there yet.

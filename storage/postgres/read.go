@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
@@ -151,28 +150,7 @@ func held(segments []log.Segment, index int64) bool {
 
 // Find implements log.Reader.
 func (s *Store) Find(ctx context.Context, keys []log.Key, after int64, limit int) ([][]int64, error) {
-	found := make([][]int64, len(keys))
-	want := make([]pgtype.UUID, len(keys))
-	for i, k := range keys {
-		want[i] = pgtype.UUID{Bytes: k, Valid: true}
-	}
-	rows, err := s.read.Query(ctx, `
-		SELECT want.n, at.idx
-		FROM unnest($1::uuid[]) WITH ORDINALITY want(key, n),
-		LATERAL (SELECT idx FROM search_key WHERE key = want.key AND idx > $2 ORDER BY idx LIMIT $3) at
-		ORDER BY want.n, at.idx`, want, after, max(limit, 0))
-	if err != nil {
-		return nil, fmt.Errorf("find keys: %w", err)
-	}
-	var n, idx int64
-	_, err = pgx.ForEachRow(rows, []any{&n, &idx}, func() error {
-		found[n-1] = append(found[n-1], idx)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find keys: %w", err)
-	}
-	return found, nil
+	return s.keys.Find(ctx, keys, after, limit)
 }
 
 // Attachment implements log.Reader.

@@ -1,15 +1,13 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/storage/keyindex"
 )
 
 // writes are the statements of the writing connection.
@@ -31,13 +29,7 @@ func (w *writes) prepare(ctx context.Context, db *sql.DB) (err error) {
 			WHERE id = 1 AND size = ? AND root = ?`},
 		{&w.segment, `INSERT INTO segment (start, count, nonce, data) VALUES (?, ?, ?, ?)`},
 		{&w.tile, `INSERT INTO tile (level, idx, data) VALUES (?, ?, ?)`},
-		// All keys of a batch side by side in one value: a statement a key
-		// would cost many times as much.
-		{&w.keys, `
-			WITH RECURSIVE at(i) AS (
-				VALUES (1) UNION ALL SELECT i + 24 FROM at WHERE i + 24 < length(?1)
-			)
-			INSERT OR IGNORE INTO search_key (key) SELECT substr(?1, i, 24) FROM at`},
+		{&w.keys, `INSERT INTO key_tail (start, past, data) VALUES (?, ?, ?)`},
 		{&w.attachment, `INSERT INTO attachment (idx, data) VALUES (?, ?)`},
 	} {
 		if *p.stmt, err = db.PrepareContext(ctx, p.sql); err != nil {
@@ -62,11 +54,18 @@ func (s *Store) Create(ctx context.Context, h log.Head) error {
 
 // Commit implements log.Store.
 func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
-	err := s.commit(ctx, b)
-	if err != nil && err != log.ErrConflict {
-		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
+	err := s.keys.Ready()
+	if err == nil {
+		err = s.commit(ctx, b)
 	}
-	return err
+	switch err {
+	case nil:
+		s.keys.Added(b.Old.Tree.Size, b.New.Tree.Size, b.Keys)
+		return nil
+	case log.ErrConflict:
+		return err
+	}
+	return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
 }
 
 func (s *Store) commit(ctx context.Context, b *log.Batch) error {
@@ -97,8 +96,8 @@ func (s *Store) commit(ctx context.Context, b *log.Batch) error {
 			return err
 		}
 	}
-	if len(b.Keys) > 0 {
-		if _, err := tx.StmtContext(ctx, s.in.keys).ExecContext(ctx, packKeys(b.Keys)); err != nil {
+	if old, size := b.Old.Tree.Size, b.New.Tree.Size; size > old {
+		if _, err := tx.StmtContext(ctx, s.in.keys).ExecContext(ctx, old, size, keyindex.EncodeAppend(old, b.Keys)); err != nil {
 			return err
 		}
 	}
@@ -108,29 +107,6 @@ func (s *Store) commit(ctx context.Context, b *log.Batch) error {
 		}
 	}
 	return tx.Commit()
-}
-
-// rowSize is the length of a key of the table search_key.
-const rowSize = log.KeySize + 8
-
-// packKeys returns the rows for keys, sorted, side by side.
-func packKeys(keys []log.KeyAt) []byte {
-	rows := make([][rowSize]byte, len(keys))
-	for i, k := range keys {
-		rows[i] = row(k.Key, k.Index)
-	}
-	slices.SortFunc(rows, func(a, b [rowSize]byte) int { return bytes.Compare(a[:], b[:]) })
-	packed := make([]byte, 0, len(rows)*rowSize)
-	for i := range rows {
-		packed = append(packed, rows[i][:]...)
-	}
-	return packed
-}
-
-func row(key log.Key, index int64) (r [rowSize]byte) {
-	copy(r[:], key[:])
-	binary.BigEndian.PutUint64(r[log.KeySize:], uint64(index))
-	return r
 }
 
 // blob keeps an empty value from becoming NULL.

@@ -3,11 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
@@ -15,7 +13,7 @@ import (
 
 // reads are the statements of the reading connections.
 type reads struct {
-	head, tile, segmentAt, segmentsAt, segmentsFrom, find, attachment *sql.Stmt
+	head, tile, segmentAt, segmentsAt, segmentsFrom, attachment *sql.Stmt
 }
 
 func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
@@ -38,7 +36,6 @@ func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
 			SELECT start, count, nonce, data FROM segment
 			WHERE start >= (SELECT start FROM segment WHERE start <= ? ORDER BY start DESC LIMIT 1)
 			ORDER BY start LIMIT ?`},
-		{&r.find, `SELECT key FROM search_key WHERE key >= ? AND key <= ? ORDER BY key LIMIT ?`},
 		{&r.attachment, `SELECT data FROM attachment WHERE idx = ?`},
 	} {
 		if *p.stmt, err = db.PrepareContext(ctx, p.sql); err != nil {
@@ -157,40 +154,7 @@ func held(segments []log.Segment, index int64) bool {
 
 // Find implements log.Reader.
 func (s *Store) Find(ctx context.Context, keys []log.Key, after int64, limit int) ([][]int64, error) {
-	found := make([][]int64, len(keys))
-	if after == math.MaxInt64 {
-		return found, nil
-	}
-	for i, key := range keys {
-		// Rows compare as bytes, so a negative index would sort last; none is stored.
-		from, to := row(key, max(after, -1)+1), row(key, math.MaxInt64)
-		at, err := s.find(ctx, from, to, max(limit, 0))
-		if err != nil {
-			return nil, fmt.Errorf("find keys: %w", err)
-		}
-		found[i] = at
-	}
-	return found, nil
-}
-
-func (s *Store) find(ctx context.Context, from, to [rowSize]byte, limit int) ([]int64, error) {
-	rows, err := s.out.find.QueryContext(ctx, from[:], to[:], limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var at []int64
-	var r sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&r); err != nil {
-			return nil, err
-		}
-		if len(r) != rowSize {
-			return nil, fmt.Errorf("a row of search_key has %d bytes", len(r))
-		}
-		at = append(at, int64(binary.BigEndian.Uint64(r[log.KeySize:])))
-	}
-	return at, rows.Err()
+	return s.keys.Find(ctx, keys, after, limit)
 }
 
 // Attachment implements log.Reader.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/migrations"
+	"github.com/cairnlog/cairn/storage/keyindex"
 )
 
 // maxReaders is how many reads run at once. Each has its own page cache.
@@ -29,6 +30,7 @@ type Store struct {
 	read  *sql.DB
 	in    writes
 	out   reads
+	keys  *keyindex.Index
 }
 
 var _ log.Store = (*Store)(nil)
@@ -36,6 +38,10 @@ var _ log.Store = (*Store)(nil)
 // Open opens the file at path, makes it if there is none, and makes or
 // updates its tables.
 func Open(ctx context.Context, path string) (*Store, error) {
+	return openSizes(ctx, path, keyindex.Default)
+}
+
+func openSizes(ctx context.Context, path string, sizes keyindex.Sizes) (*Store, error) {
 	if path == "" || path == ":memory:" {
 		return nil, fmt.Errorf("open sqlite: %q is not the path of a file. A log in memory is memory:", path)
 	}
@@ -59,25 +65,36 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	s.read.SetMaxOpenConns(maxReaders)
 	s.read.SetMaxIdleConns(maxReaders)
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, sizes); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open sqlite %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func (s *Store) start(ctx context.Context) error {
+func (s *Store) start(ctx context.Context, sizes keyindex.Sizes) error {
 	if err := migrate(ctx, s.write); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if err := s.in.prepare(ctx, s.write); err != nil {
 		return err
 	}
-	return s.out.prepare(ctx, s.read)
+	if err := s.out.prepare(ctx, s.read); err != nil {
+		return err
+	}
+	d, err := newDisk(ctx, s.write, s.read)
+	if err != nil {
+		return err
+	}
+	s.keys, err = keyindex.Open(ctx, d, sizes)
+	return err
 }
 
 // Close implements log.Store. It waits for calls that are under way.
 func (s *Store) Close() error {
+	if s.keys != nil {
+		s.keys.Close()
+	}
 	return errors.Join(s.read.Close(), s.write.Close())
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/storage/keyindex"
 	"github.com/cairnlog/cairn/storage/sqlite"
 	"github.com/cairnlog/cairn/storage/storagetest"
 )
@@ -30,6 +31,22 @@ func open(t testing.TB, path string) *sqlite.Store {
 
 func TestStore(t *testing.T) {
 	storagetest.Run(t, medium)
+}
+
+// TestStoreSmallRuns is the same with an index that is at work all the time:
+// a few keys make a run, and a few runs are merged.
+func TestStoreSmallRuns(t *testing.T) {
+	storagetest.Run(t, func(t testing.TB) storagetest.Medium {
+		path := filepath.Join(t.TempDir(), "log.db")
+		return func(t testing.TB) log.Store {
+			s, err := sqlite.OpenSizes(t.Context(), path, keyindex.Sizes{Flush: 7, Fanout: 2, Levels: 5, PageRows: 3, Chunk: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			return s
+		}
+	})
 }
 
 func TestFileIsPrivate(t *testing.T) {

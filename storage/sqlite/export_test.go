@@ -1,0 +1,4 @@
+package sqlite
+
+// OpenSizes is Open with other sizes of the key index.
+var OpenSizes = openSizes
