@@ -53,7 +53,13 @@ func Parse(format string, content []byte) (Key, error) {
 			return nil, err // not a typed nil
 		}
 		return k, nil
-	case "pgp", "minisign", "ssh", "tuf":
+	case "pgp":
+		k, err := ParsePGP(content)
+		if err != nil {
+			return nil, err
+		}
+		return k, nil
+	case "minisign", "ssh", "tuf":
 		return nil, &FormatError{Format: format, Known: true}
 	}
 	return nil, &FormatError{Format: format}

@@ -11,104 +11,14 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"math/big"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// A vector is what Rekor makes of a key.
-type vector struct {
-	Name       string   `json:"name"`
-	Object     string   `json:"object"`
-	Input      []byte   `json:"input_b64"`
-	OK         bool     `json:"ok"`
-	Error      string   `json:"error"`
-	Canonical  []byte   `json:"canonical_b64"`
-	Subjects   []string `json:"subjects"`
-	Identities []struct {
-		Type        string `json:"type"`
-		Fingerprint string `json:"fingerprint"`
-		Raw         []byte `json:"raw_b64"`
-	} `json:"identities"`
-}
-
-func vectors(t testing.TB) []vector {
-	t.Helper()
-	text, err := os.ReadFile("testdata/x509.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vs []vector
-	if err := json.Unmarshal(text, &vs); err != nil {
-		t.Fatal(err)
-	}
-	return vs
-}
-
-func TestVectors(t *testing.T) {
-	t.Parallel()
-	for _, v := range vectors(t) {
-		t.Run(v.Name, func(t *testing.T) {
-			t.Parallel()
-			if v.Object != "publicKey" {
-				t.Fatalf("object %q has no test", v.Object)
-			}
-			k, err := Parse("x509", v.Input)
-			if !v.OK {
-				if err == nil {
-					t.Fatalf("parsed, want error %q", v.Error)
-				}
-				if !strings.Contains(err.Error(), v.Error) {
-					t.Errorf("error %q, want %q", err, v.Error)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(v.Canonical), string(k.Canonical())); d != "" {
-				t.Errorf("canonical form (-want +got):\n%s", d)
-			}
-			// The vectors list subjects sorted.
-			got := slices.Sorted(slices.Values(k.Subjects()))
-			if d := cmp.Diff(slices.Sorted(slices.Values(v.Subjects)), got); d != "" {
-				t.Errorf("subjects (-want +got):\n%s", d)
-			}
-			var want []Identity
-			for _, id := range v.Identities {
-				want = append(want, Identity{Type: id.Type, Raw: id.Raw, Fingerprint: id.Fingerprint})
-			}
-			if d := cmp.Diff(want, k.Identities()); d != "" {
-				t.Errorf("identities (-want +got):\n%s", d)
-			}
-			again, err := Parse("x509", k.Canonical())
-			if err != nil {
-				t.Fatalf("parse the canonical form: %v", err)
-			}
-			if !bytes.Equal(again.Canonical(), k.Canonical()) {
-				t.Error("the canonical form has another canonical form")
-			}
-		})
-	}
-}
-
-func TestParseUnknownFormat(t *testing.T) {
-	t.Parallel()
-	for format, known := range map[string]bool{"pgp": true, "ssh": true, "minisign": true, "tuf": true, "pkcs7": false, "": false} {
-		_, err := Parse(format, nil)
-		var fe *FormatError
-		if !errors.As(err, &fe) || fe.Known != known {
-			t.Errorf("Parse(%q): %v", format, err)
-		}
-	}
-}
 
 func mustPEM(t testing.TB, pub any) []byte {
 	t.Helper()
@@ -245,7 +155,7 @@ func TestShiftedBitString(t *testing.T) {
 // FuzzParseX509 checks that the short way and the long way agree, and that a
 // canonical form is its own.
 func FuzzParseX509(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range vectors(f, "x509") {
 		f.Add(v.Input)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
