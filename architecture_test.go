@@ -25,7 +25,7 @@ const module = "github.com/cairnlog/cairn"
 var allowed = map[string][]string{
 	".":                   {},
 	"merkle":              {},
-	"pki":                 {},
+	"pki":                 {"entry/jcs"},
 	"entry/jcs":           {},
 	"migrations":          {},
 	"sign":                {},
@@ -72,7 +72,7 @@ var forTests = []string{"api/apitest", "storage/storagetest"}
 // only storage sees SQL, and only pki and entry see other people's formats.
 var confined = map[string][]string{
 	"database/sql":                                      {"storage/sqlite", "storage/postgres"},
-	"github.com/jackc/pgx/v5":                           {"storage/postgres"},
+	"github.com/jackc/pgx/v5":                           {"storage/postgres", "storage/storagetest"},
 	"modernc.org/sqlite":                                {"storage/sqlite"},
 	"github.com/pressly/goose":                          {"storage/sqlite", "storage/postgres"},
 	"github.com/go-chi/chi":                             {"api"},
@@ -80,6 +80,7 @@ var confined = map[string][]string{
 	"github.com/secure-systems-lab/go-securesystemslib": {"pki", "entry"},
 	"github.com/cyberphone/json-canonicalization":       {"entry/jcs"},
 	"github.com/fxamacker/cbor":                         {"entry"},
+	"github.com/theupdateframework/go-tuf":              {"pki"},
 	"github.com/veraison/go-cose":                       {"entry"},
 }
 
