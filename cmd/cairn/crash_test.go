@@ -40,7 +40,7 @@ const (
 // then verifies the whole log and every answer that was received.
 func TestCrashSQLite(t *testing.T) {
 	t.Parallel()
-	s := newProcess(t, buildBinary(t), t.TempDir())
+	s := newProcess(t, program(t), t.TempDir())
 	crash(t, s, []func(){s.kill})
 }
 
@@ -49,7 +49,7 @@ func TestCrashPostgres(t *testing.T) {
 	t.Parallel()
 	db := newCluster(t)
 	db.start(t)
-	s := newProcess(t, buildBinary(t), t.TempDir(), "--create", "--storage", db.url())
+	s := newProcess(t, program(t), t.TempDir(), "--create", "--storage", db.url())
 	crash(t, s, []func(){
 		s.kill,
 		func() { db.kill(t); db.start(t) },
@@ -97,13 +97,13 @@ func crash(t *testing.T, s *process, disturb []func()) {
 	l.verify(t)
 }
 
-// buildBinary builds the program. It compiles nothing that the test did not.
-func buildBinary(t *testing.T) string {
+// program returns the path of cairn: a copy of this test's, which TestMain
+// has made main behind the name.
+func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "cairn")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	path, err := exec.LookPath("cairn")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

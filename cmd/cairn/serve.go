@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -130,14 +131,14 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 	failed := make(chan error, 2)
 	server := api.NewServer(handler, logger)
 	go func() { failed <- fmt.Errorf("serve: %w", server.Serve(listener)) }()
-	where := [][2]string{{"URL", "http://" + listener.Addr().String()}}
+	where := [][2]string{{"URL", "http://" + reachable(listener.Addr())}}
 	if metricsListener != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", metrics.Handler())
 		m := api.NewServer(mux, logger)
 		go func() { failed <- fmt.Errorf("serve metrics: %w", m.Serve(metricsListener)) }()
 		defer m.Close()
-		where = append(where, [2]string{"metrics", "http://" + metricsListener.Addr().String() + "/metrics"})
+		where = append(where, [2]string{"metrics", "http://" + reachable(metricsListener.Addr()) + "/metrics"})
 	}
 	if err := h.describe(out, where...); err != nil {
 		return err
@@ -174,6 +175,15 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return l, nil
+}
+
+// reachable returns an address to use on this machine for one that is listened on.
+func reachable(a net.Addr) string {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || !t.IP.IsUnspecified() {
+		return a.String()
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(t.Port))
 }
 
 func newLogger(w io.Writer, level, format string) (*zap.Logger, error) {
