@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cairnlog/cairn/entry/jcs"
 )
@@ -17,6 +18,10 @@ type Options struct {
 	// what only concerns new entries: the policy on algorithms, the limit on
 	// the size, and that the members which are not stored must be there.
 	Stored bool
+
+	// Now is the time at which nothing that is new may have expired, which
+	// only concerns kind tuf. Zero means the clock's.
+	Now time.Time
 
 	read bool // a leaf is read, nothing needs to be looked up by its body
 }

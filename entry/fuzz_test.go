@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cairnlog/cairn/entry/jcs"
 )
@@ -17,6 +18,11 @@ func FuzzDsseV001(f *testing.F)         { fuzzKind(f, "dsse", "0.0.1") }
 func FuzzIntotoV001(f *testing.F)       { fuzzKind(f, "intoto", "0.0.1") }
 func FuzzIntotoV002(f *testing.F)       { fuzzKind(f, "intoto", "0.0.2") }
 func FuzzRekordV001(f *testing.F)       { fuzzKind(f, "rekord", "0.0.1") }
+func FuzzRfc3161V001(f *testing.F)      { fuzzKind(f, "rfc3161", "0.0.1") }
+func FuzzTufV001(f *testing.F)          { fuzzKind(f, "tuf", "0.0.1") }
+
+// ever is before anything can have expired.
+var ever = time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // fuzzKind checks any spec of a kind: a refusal is an *Error, and what is
 // accepted has a canonical body that can be read back and found again.
@@ -37,7 +43,7 @@ func fuzzKind(f *testing.F, kind, version string) {
 	}
 	f.Fuzz(func(t *testing.T, spec []byte) {
 		p := Proposal{Kind: kind, APIVersion: version, Spec: spec}
-		for _, o := range []Options{{}, {Stored: true}, {Stored: true, read: true}} {
+		for _, o := range []Options{{}, {Now: ever}, {Now: ever, Stored: true}, {Stored: true, read: true}} {
 			c, err := Check(p, o)
 			if err != nil {
 				if e := (*Error)(nil); !errors.As(err, &e) || e.Text == "" {
@@ -78,7 +84,7 @@ func checkSound(t *testing.T, c *Checked) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Check(p, Options{Stored: true})
+	again, err := Check(p, Options{Stored: true, Now: ever})
 	if err != nil {
 		t.Fatalf("body %q asked for: %v", c.Body, err)
 	}

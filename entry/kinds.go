@@ -23,6 +23,8 @@ var kinds = []Type{
 	{"intoto", "0.0.1", "IntotoObj", "IntotoV001", checkIntoto001},
 	{"intoto", "0.0.2", "IntotoObj", "IntotoV002", checkIntoto002},
 	{"rekord", "0.0.1", "RekordObj", "RekordV001", checkRekord},
+	{"rfc3161", "0.0.1", "Rfc3161Obj", "Rfc3161V001", checkRFC3161},
+	{"tuf", "0.0.1", "TufObj", "TufV001", checkTUF},
 }
 
 // Kinds returns the table of all types, sorted by kind and version.
