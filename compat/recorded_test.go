@@ -74,6 +74,7 @@ func performers() []performer {
 				"state-file":               "the state file is its own",
 				"get-uuid-upper":           "cairn reads hex digits of either case",
 				"loginfo-extra-arg":        "cairn refuses what it does not understand",
+				"upload-hashedrekord-pgp":  "cairn makes a rekord where the key is none for a hashedrekord",
 				"verify-intoto":            "rekor-cli sends nonsense here, cairn does not",
 			},
 			exitCodeOnly: map[string]string{
@@ -162,10 +163,6 @@ func newReplay(t *testing.T, s *server, by performer, samples string) *replay {
 	data, err = k2.publicPEM()
 	write("k2.pub", data, err)
 	hello, other := []byte("hello, recorder\n"), []byte("other\n")
-	third := []byte("third\n")
-	write("third.txt", third, nil)
-	data, err = k2.signDetached(third)
-	write("third.sig", data, err)
 	write("hello.txt", hello, nil)
 	data, err = k.signDetached(hello)
 	write("hello.sig", data, err)
@@ -337,10 +334,9 @@ func sortLines(s string) string {
 	return strings.Join(lines, "")
 }
 
-// arguments are those of the recording with the names of here. There is no PGP
-// yet: such an upload becomes one with x509, so that the entries after it keep
-// their index. The release of rekor-cli that is run here has other defaults
-// and cannot hash for a hashedrekord.
+// arguments are those of the recording with the names of here. The release of
+// rekor-cli that is run here has other defaults and cannot hash for a
+// hashedrekord.
 func (p *replay) arguments(r recordedRun) []string {
 	var args []string
 	for _, a := range r.Args {
@@ -352,16 +348,6 @@ func (p *replay) arguments(r recordedRun) []string {
 	}
 	artifact := slices.Contains(args, "--artifact") || slices.Contains(args, "--artifact-hash")
 	makes := slices.Contains(args, "upload") || slices.Contains(args, "verify")
-	if i := slices.Index(args, "pgp"); i > 0 && r.Name != "upload-hashedrekord-pgp" {
-		args[i] = "x509"
-		if i := slices.Index(args, "--public-key"); i > 0 {
-			args[i+1] = "k2.pub"
-		}
-		if makes {
-			args[slices.Index(args, "--signature")+1] = "third.sig"
-			args[slices.Index(args, "--artifact")+1] = "third.txt"
-		}
-	}
 	if p.ours {
 		return args
 	}

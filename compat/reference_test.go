@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/sigstore/rekor/pkg/types"
 	hashedrekord "github.com/sigstore/rekor/pkg/types/hashedrekord/v0.0.1"
 	"github.com/sigstore/sigstore/pkg/signature"
-	"github.com/transparency-dev/merkle/rfc6962"
 )
 
 // A reference decides about proposals as a Rekor v1 server with its default
@@ -53,8 +51,6 @@ type verdict struct {
 	keys        []string // of the index
 	attestation []byte
 }
-
-func (v verdict) uuid() string { return hex.EncodeToString(rfc6962.DefaultHasher.HashLeaf(v.leaf)) }
 
 // check takes a request body through the server's checks in their order.
 func (r *reference) check(body []byte) (v verdict) {
