@@ -34,6 +34,7 @@ type Checked struct {
 }
 
 // An Identity is a key or certificate that verified a signature of an entry.
+// Some OpenPGP keys are known by their Subjects alone.
 type Identity struct {
 	Type        string   // Go type of the public key, such as "*ecdsa.PublicKey", or "*x509.Certificate"
 	Raw         []byte   // PKIX or certificate DER

@@ -57,7 +57,7 @@ func TestKeyTerms(t *testing.T) {
 			t.Errorf("%s: %v, terms (-want +got):\n%s", name, err, d)
 		}
 	}
-	for format, text := range map[string]string{"x509": "reading the public key", "pgp": "not supported yet", "foo": "unknown"} {
+	for format, text := range map[string]string{"x509": "reading the public key", "pgp": "reading the public key", "foo": "unknown"} {
 		if _, err := KeyTerms(format, []byte("x")); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("format %s: %v", format, err)
 		}
@@ -169,7 +169,8 @@ func TestCheckRefuses(t *testing.T) {
 		{"plain ed25519", NewHashedRekord("sha512", hexSum, pure, ed.pem), Invalid, "Ed25519ph"},
 		{"plain ed25519 with sha256", NewHashedRekord("sha256", hex.EncodeToString(k.digest[:]), pure, ed.pem), Invalid,
 			"a plain Ed25519 signature cannot be checked without the artifact"},
-		{"pgp", NewRekord([]byte("x"), []byte("x"), []byte("x"), "pgp"), Invalid, `key format "pgp" is not supported yet`},
+		{"unknown format", NewRekord([]byte("x"), []byte("x"), []byte("x"), "pkcs7"), Invalid, "signature.signature.format in body should be one of [pgp minisign x509 ssh]"},
+		{"pgp", NewRekord([]byte("x"), []byte("x"), []byte("x"), "pgp"), Invalid, "unable to read PGP public key: EOF"},
 		{"body too large", func() Proposal {
 			p, err := NewIntoto("0.0.2", seal(t, big, []byte("x"), ec).json(t), [][]byte{ec.pem})
 			if err != nil {

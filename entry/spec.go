@@ -135,9 +135,13 @@ func problems(lines ...string) error {
 	return invalid("validation failure list:\n%s", strings.Join(lines, "\n"))
 }
 
-// identities returns who k stands for.
+// identities returns who k stands for. Some formats have keys without an
+// identity of their own; their subjects then stand alone.
 func identities(k pki.Key, subjects []string) []Identity {
 	ids := k.Identities()
+	if len(ids) == 0 && len(subjects) > 0 {
+		return []Identity{{Subjects: subjects}}
+	}
 	out := make([]Identity, len(ids))
 	for i, id := range ids {
 		out[i] = Identity{Type: id.Type, Raw: id.Raw, Fingerprint: id.Fingerprint, Subjects: subjects}

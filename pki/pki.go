@@ -5,7 +5,10 @@
 // its SHA-256 is what a key is found by.
 package pki
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Key is what others check a signer's signatures with: a public key or a
 // certificate chain, in one of the formats.
@@ -30,37 +33,39 @@ type Identity struct {
 	Fingerprint string // as the format writes it
 }
 
-// A FormatError is a key format that cannot be read.
+// A FormatError is a name that no key format has.
 type FormatError struct {
 	Format string
-	Known  bool // the format has a name in the protocol, but no reader here yet
 }
 
 func (e *FormatError) Error() string {
-	if e.Known {
-		return fmt.Sprintf("key format %q is not supported yet", e.Format)
-	}
 	return fmt.Sprintf("key format %q is unknown", e.Format)
 }
 
 // Parse reads a key in the named format. It returns a *FormatError for a
-// format that cannot be read.
+// format that there is not.
 func Parse(format string, content []byte) (Key, error) {
 	switch format {
 	case "x509":
-		k, err := ParseX509(content)
-		if err != nil {
-			return nil, err // not a typed nil
-		}
-		return k, nil
+		return key(ParseX509(content))
 	case "pgp":
-		k, err := ParsePGP(content)
-		if err != nil {
-			return nil, err
-		}
-		return k, nil
-	case "minisign", "ssh", "tuf":
-		return nil, &FormatError{Format: format, Known: true}
+		return key(ParsePGP(content))
+	case "minisign":
+		return key(ParseMinisign(content))
+	case "ssh":
+		return key(ParseSSH(content))
+	case "pkcs7":
+		return key(ParsePKCS7(content))
+	case "tuf":
+		return key(ParseTUF(content, time.Now()))
 	}
 	return nil, &FormatError{Format: format}
+}
+
+// key keeps a nil pointer from becoming a Key that is not nil.
+func key[K Key](k K, err error) (Key, error) {
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
 }

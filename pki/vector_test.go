@@ -47,7 +47,7 @@ var differences = []string{"pgp-real-v3-signature"}
 
 func TestVectors(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{"x509", "pgp"} {
+	for _, format := range []string{"x509", "pgp", "minisign", "ssh", "pkcs7"} {
 		for _, v := range vectors(t, format) {
 			t.Run(v.Name+"/"+v.Object, func(t *testing.T) {
 				t.Parallel()
@@ -92,6 +92,9 @@ func testKey(t *testing.T, format string, v vector) {
 	if d := cmp.Diff(want, ids); d != "" {
 		t.Errorf("identities (-want +got):\n%s", d)
 	}
+	if format == "pkcs7" {
+		format = "x509" // what is stored of it is a certificate
+	}
 	again, err := Parse(format, k.Canonical())
 	if err != nil {
 		t.Fatalf("parse the canonical form: %v", err)
@@ -132,17 +135,31 @@ func canonicalSignature(format string, signature []byte) ([]byte, error) {
 			return nil, err
 		}
 		return s.canonical()
+	case "minisign":
+		s, err := parseMinisig(signature)
+		return canonicalMinisig(s), err
+	case "ssh":
+		s, err := parseSSHSignature(signature)
+		if err != nil {
+			return nil, err
+		}
+		return s.canonical(), nil
+	case "pkcs7":
+		m, err := parsePKCS7(signature)
+		if err != nil {
+			return nil, err
+		}
+		return detachedPKCS7(m)
 	}
 	return nil, &FormatError{Format: format}
 }
 
 func TestParseUnknownFormat(t *testing.T) {
 	t.Parallel()
-	for format, known := range map[string]bool{"tuf": true, "pkcs7": false, "": false} {
-		_, err := Parse(format, nil)
-		var fe *FormatError
-		if !errors.As(err, &fe) || fe.Known != known {
-			t.Errorf("Parse(%q): %v", format, err)
+	for _, format := range []string{"", "PGP", "gpg"} {
+		k, err := Parse(format, nil)
+		if fe := (*FormatError)(nil); !errors.As(err, &fe) || fe.Format != format || k != nil {
+			t.Errorf("Parse(%q): %v, %v", format, k, err)
 		}
 	}
 }
