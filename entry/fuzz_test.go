@@ -18,6 +18,7 @@ func FuzzDsseV001(f *testing.F)         { fuzzKind(f, "dsse", "0.0.1") }
 func FuzzIntotoV001(f *testing.F)       { fuzzKind(f, "intoto", "0.0.1") }
 func FuzzIntotoV002(f *testing.F)       { fuzzKind(f, "intoto", "0.0.2") }
 func FuzzRekordV001(f *testing.F)       { fuzzKind(f, "rekord", "0.0.1") }
+func FuzzJarV001(f *testing.F)          { fuzzKind(f, "jar", "0.0.1") }
 func FuzzRfc3161V001(f *testing.F)      { fuzzKind(f, "rfc3161", "0.0.1") }
 func FuzzTufV001(f *testing.F)          { fuzzKind(f, "tuf", "0.0.1") }
 

@@ -20,10 +20,13 @@ var kinds = []Type{
 	{"cose", "0.0.1", "CoseObj", "CoseV001", checkCOSE},
 	{"dsse", "0.0.1", "DSSEObj", "DsseV001", checkDSSE},
 	{"hashedrekord", "0.0.1", "HashedRekordObj", "HashedRekordV001", checkHashedRekord},
+	{"helm", "0.0.1", "HelmObj", "HelmV001", checkHelm},
 	{"intoto", "0.0.1", "IntotoObj", "IntotoV001", checkIntoto001},
 	{"intoto", "0.0.2", "IntotoObj", "IntotoV002", checkIntoto002},
+	{"jar", "0.0.1", "JARModel", "JarV001", checkJAR},
 	{"rekord", "0.0.1", "RekordObj", "RekordV001", checkRekord},
 	{"rfc3161", "0.0.1", "Rfc3161Obj", "Rfc3161V001", checkRFC3161},
+	{"rpm", "0.0.1", "RPMModel", "RpmV001", checkRPM},
 	{"tuf", "0.0.1", "TufObj", "TufV001", checkTUF},
 }
 

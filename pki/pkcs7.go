@@ -105,13 +105,8 @@ func (k *PKCS7) VerifyDetached(message, signature []byte) ([]byte, error) {
 	if len(certs) == 0 || !bytes.Equal(certs[0].Raw, k.cert.Raw) {
 		return nil, errors.New("PKCS7 message has another certificate")
 	}
-	for _, c := range certs {
-		if err := checkSize(c.PublicKey); err != nil {
-			return nil, err
-		}
-		if d, ok := c.PublicKey.(*dsa.PublicKey); ok && (d.P.BitLen() > maxDSABits || d.Q.BitLen() > maxDSABits/8) {
-			return nil, fmt.Errorf("DSA key has %d bits, the limit is %d", d.P.BitLen(), maxDSABits)
-		}
+	if err := checkCertSizes(certs); err != nil {
+		return nil, err
 	}
 	if len(message) == 0 {
 		message = nil // the message may have its content
@@ -120,6 +115,19 @@ func (k *PKCS7) VerifyDetached(message, signature []byte) ([]byte, error) {
 		return nil, err
 	}
 	return detachedPKCS7(m)
+}
+
+// checkCertSizes refuses keys that take long.
+func checkCertSizes(certs []*x509.Certificate) error {
+	for _, c := range certs {
+		if err := checkSize(c.PublicKey); err != nil {
+			return err
+		}
+		if d, ok := c.PublicKey.(*dsa.PublicKey); ok && (d.P.BitLen() > maxDSABits || d.Q.BitLen() > maxDSABits/8) {
+			return fmt.Errorf("DSA key has %d bits, the limit is %d", d.P.BitLen(), maxDSABits)
+		}
+	}
+	return nil
 }
 
 // detachedPKCS7 returns a signed message without its content, in PEM. It
