@@ -161,7 +161,6 @@ func TestCheckRefuses(t *testing.T) {
 		text   string
 	}{
 		{"unknown kind", Proposal{"foo", "0.0.1", nil}, UnknownKind, `invalid kind value: "foo"`},
-		{"kind of a later day", Proposal{"rpm", "0.0.1", nil}, UnknownVersion, "kind rpm are not supported by this server yet"},
 		{"unknown version", Proposal{"dsse", "9.9.9", nil}, UnknownVersion, "dsse implementation for version '9.9.9' not found: unable to locate entry for version 9.9.9"},
 		{"no spec", Proposal{"dsse", "0.0.1", nil}, Invalid, "must be an object"},
 		{"spec is cut off", Proposal{"dsse", "0.0.1", []byte(`{"a":`)}, Invalid, "reading the spec: invalid JSON at byte 5"},
