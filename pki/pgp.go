@@ -28,10 +28,11 @@ const (
 
 // A PGP is a ring of OpenPGP public keys.
 type PGP struct {
-	// ring has the primary user ID of each key alone: what is looked up in a
-	// map of several would depend on chance.
+	keys    openpgp.EntityList
+	userIDs [][]*openpgp.Identity // of each key, as received
+	// ring is the keys that can verify, each with its primary user ID alone:
+	// what is looked up in a map of several would depend on chance.
 	ring      openpgp.EntityList
-	userIDs   [][]*openpgp.Identity // of each key, as received
 	canonical []byte
 }
 
@@ -39,8 +40,9 @@ type PGP struct {
 // blocks with nothing before them. Keys that cannot be read are left out as
 // long as there is one that can.
 //
-// A ring may have 256 KiB, and its keys may need as many verifications of their
-// own signatures as fit into about 100 ms; secret keys are refused unread.
+// A ring may have 256 KiB in 4096 packets, and its keys may need as many
+// verifications of their own signatures as fit into about 70 ms. Secret keys
+// are refused unread.
 func ParsePGP(text []byte) (k *PGP, err error) {
 	defer recoverPGP(&err)
 	if len(text) > maxKeyRing {
@@ -58,13 +60,14 @@ func ParsePGP(text []byte) (k *PGP, err error) {
 	} else if err := k.readArmored(text, &w); err != nil {
 		return nil, err
 	}
-	if len(k.ring) == 0 {
+	if len(k.keys) == 0 {
 		return nil, errors.New("no PGP public keys could be read")
 	}
-	if err := k.order(w.keys); err != nil {
-		return nil, err
+	k.order(w.keys)
+	if k.canonical, err = k.serialize(); err != nil {
+		return nil, fmt.Errorf("error generating canonical value of PGP public key: %w", err)
 	}
-	return k, k.serialize()
+	return k, nil
 }
 
 // recoverPGP turns a panic of the library into an error: some malformed keys
@@ -114,22 +117,22 @@ func (k *PGP) read(packets []byte, w *ringWalk) error {
 		return err
 	}
 	ring, err := openpgp.ReadKeyRing(bytes.NewReader(packets))
-	k.ring = append(k.ring, ring...)
+	k.keys = append(k.keys, ring...)
 	return err
 }
 
 // order brings the user IDs into the order in which they were received, and
-// leaves the primary one in the ring.
-func (k *PGP) order(keys []walkedKey) error {
-	k.userIDs = make([][]*openpgp.Identity, len(k.ring))
-	for i, e := range k.ring {
-		// Keys that could not be read are not in the ring; the others are, in
-		// the same order.
-		for !keys[0].is(e) {
-			keys = keys[1:]
+// makes the ring.
+func (k *PGP) order(walked []walkedKey) {
+	k.userIDs = make([][]*openpgp.Identity, len(k.keys))
+	for i, e := range k.keys {
+		// Keys that could not be read are missing; the others are in the same
+		// order.
+		for !walked[0].is(e) {
+			walked = walked[1:]
 		}
 		var primary *openpgp.Identity
-		for _, id := range keys[0].userIDs {
+		for _, id := range walked[0].userIDs {
 			identity := e.Identities[id]
 			if identity == nil || slices.Contains(k.userIDs[i], identity) {
 				continue
@@ -139,16 +142,14 @@ func (k *PGP) order(keys []walkedKey) error {
 				primary = identity
 			}
 		}
-		keys = keys[1:]
-		if primary == nil {
-			continue // version 6 keys need none
+		walked = walked[1:]
+		if primary != nil {
+			e.Identities = map[string]*openpgp.Identity{primary.Name: primary}
 		}
-		if primary.SelfSignature == nil {
-			return fmt.Errorf("PGP key %X has no user ID that is not revoked", e.PrimaryKey.Fingerprint)
+		if e.PrimaryKey.Version == 6 || primary != nil && primary.SelfSignature != nil {
+			k.ring = append(k.ring, e)
 		}
-		e.Identities = map[string]*openpgp.Identity{primary.Name: primary}
 	}
-	return nil
 }
 
 // preferred reports whether a user ID is to be preferred to one that came
@@ -168,7 +169,7 @@ func preferred(id, before *openpgp.Identity) bool {
 }
 
 // serialize makes the canonical form: one armored block with all keys.
-func (k *PGP) serialize() error {
+func (k *PGP) serialize() ([]byte, error) {
 	var packets bytes.Buffer
 	var err error
 	put := func(p interface{ Serialize(io.Writer) error }) {
@@ -176,7 +177,7 @@ func (k *PGP) serialize() error {
 			err = p.Serialize(&packets)
 		}
 	}
-	for i, e := range k.ring {
+	for i, e := range k.keys {
 		put(e.PrimaryKey)
 		for _, s := range e.Revocations {
 			put(s)
@@ -198,13 +199,10 @@ func (k *PGP) serialize() error {
 			put(sub.Sig)
 		}
 	}
-	if err == nil {
-		k.canonical, err = armored(packets.Bytes(), openpgp.PublicKeyType)
-	}
 	if err != nil {
-		return fmt.Errorf("error generating canonical value of PGP public key: %w", err)
+		return nil, err
 	}
-	return nil
+	return armored(packets.Bytes(), openpgp.PublicKeyType)
 }
 
 // armored returns an armored block without headers and final newline.
@@ -250,7 +248,7 @@ func (k *PGP) Identities() []Identity {
 			ids = append(ids, Identity{Type: typeName(key), Raw: der, Fingerprint: hex.EncodeToString(p.Fingerprint)})
 		}
 	}
-	for _, e := range k.ring {
+	for _, e := range k.keys {
 		add(e.PrimaryKey)
 		for _, sub := range e.Subkeys {
 			add(sub.PublicKey)
@@ -259,6 +257,6 @@ func (k *PGP) Identities() []Identity {
 	return ids
 }
 
-// Entities returns the ring for libraries that verify signatures themselves.
-// Each key has its primary user ID only.
+// Entities returns the keys that can verify, for libraries that verify
+// signatures themselves. Each has its primary user ID only.
 func (k *PGP) Entities() openpgp.EntityList { return k.ring }

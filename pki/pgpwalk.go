@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -27,15 +28,20 @@ const (
 	tagPrivate   = 40 // and above: not critical, skipped
 )
 
-// maxRingCost is the time that the verification of the signatures in a key
-// ring may take, in microseconds as cost counts them.
-const maxRingCost = 100_000
+// maxPackets is the most packets in a key ring.
+const maxPackets = 4096
+
+// maxRingCost is the time that the verification of all signatures in a key ring
+// may take, in microseconds as cost counts them. With every key of a ring
+// tried, the verification of what they sign takes no longer than that again.
+const maxRingCost = 70_000
 
 // A ringWalk goes through the packets of a key ring before the library reads
 // them, because the library takes whatever time they need.
 type ringWalk struct {
-	keys []walkedKey
-	cost int
+	keys    []walkedKey
+	packets int
+	cost    int
 }
 
 // A walkedKey is a primary key that was read, with the user IDs that follow.
@@ -65,13 +71,16 @@ func (w *ringWalk) walk(packets []byte) ([]byte, error) {
 	var primary, last int // cost of one verification with these keys
 	afterUserID := false
 	var current *packet.PublicKey
-	for r := packet.NewOpaqueReader(bytes.NewReader(packets)); ; {
+	for r := packet.NewOpaqueReader(bytes.NewReader(packets)); ; w.packets++ {
 		op, err := r.Next()
 		if err == io.EOF {
 			return out.Bytes(), nil
 		}
 		if err != nil {
 			return nil, err
+		}
+		if w.packets == maxPackets {
+			return nil, fmt.Errorf("PGP key ring has more than %d packets", maxPackets)
 		}
 		switch op.Tag {
 		case tagSignature:
@@ -125,26 +134,27 @@ func (w *ringWalk) walk(packets []byte) ([]byte, error) {
 	}
 }
 
-// cost returns about how many microseconds one verification takes.
+// cost returns about how many microseconds one verification takes at most.
 func cost(p *packet.PublicKey) int {
+	square := func(n *big.Int) int {
+		n1024 := (n.BitLen() + 1023) / 1024
+		return n1024 * n1024
+	}
 	switch key := p.PublicKey.(type) {
 	case *rsa.PublicKey:
-		n := 1 + key.N.BitLen()/1024
-		return 20 + 10*n*n
+		return 50 + 40*square(key.N)
 	case *dsa.PublicKey:
-		n := 1 + key.P.BitLen()/1024
-		return 20 + n*n*(1+max(key.Q.BitLen(), key.Y.BitLen()/64))
+		return 50 + 2*square(key.P)*key.Q.BitLen()
 	}
 	switch p.PubKeyAlgo {
-	case packet.PubKeyAlgoEdDSA, packet.PubKeyAlgoEd25519:
-		return 100
-	case packet.PubKeyAlgoEd448:
-		return 1000
+	case packet.PubKeyAlgoEdDSA, packet.PubKeyAlgoEd25519, packet.PubKeyAlgoEd448:
+		return 250
 	case packet.PubKeyAlgoECDSA:
-		if bits, err := p.BitLength(); err == nil && bits == 256 {
-			return 100
+		switch curve, _ := p.Curve(); curve {
+		case packet.CurveNistP256, packet.CurveNistP384:
+			return 600
 		}
-		return 10_000 // curves without code of their own among them
+		return 15_000 // some curves are big.Int alone
 	}
 	return 0 // cannot sign
 }
