@@ -33,7 +33,7 @@ type loadCmd struct {
 	Duration    time.Duration `default:"10s" placeholder:"TIME" help:"How long at most (${default})."`
 	Count       int64         `placeholder:"N" help:"How many requests at most (uploads 20000, as they are made before; reads 10000000)."`
 	Reads       string        `enum:",index,uuid,search" default:"" placeholder:"KIND" help:"Read what the log has, by index, by uuid, or search by artifact digest; else upload."`
-	Keys        int           `default:"50000" placeholder:"N" help:"How many different entries are read, drawn from the whole log (${default})."`
+	Keys        int           `default:"100000" placeholder:"N" help:"How many different entries are read, drawn from the whole log (${default})."`
 	Certificate string        `enum:"ci,email" default:"ci" placeholder:"KIND" help:"Certificates as keyless signing has them for: ${enum} (${default})."`
 	Sample      int           `default:"200" placeholder:"N" help:"How many answers are verified after the run (${default})."`
 	Pid         []int         `placeholder:"PID" help:"Process of the server, whose processor time and memory is measured, with its children. May be repeated."`

@@ -25,6 +25,7 @@ import (
 	"github.com/cairnlog/cairn/api"
 	"github.com/cairnlog/cairn/api/apitest"
 	"github.com/cairnlog/cairn/entry"
+	"github.com/cairnlog/cairn/storage/storagetest"
 )
 
 // Everything that a forge makes is what a log takes, and each is another.
@@ -403,12 +404,15 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	errOut := new(buffer) // the suite's servers write to it, too
-	code := run(t.Context(), []string{"cairn", "bench", "suite", "--dir", t.TempDir(), "--clients", "3",
+	code := run(t.Context(), []string{"cairn", "bench", "suite", "--dir", t.TempDir(), "--postgres", storagetest.Postgres(t), "--clients", "3",
 		"--duration", "100ms", "--small", "100", "--large", "300", "--certificate", "email"}, strings.NewReader(""), &out, errOut)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, errOut)
 	}
 	for _, want := range []string{
+		`(?m)^\| Postgres \| 0 \| 3 \| \d+ \|.*\| 0 \|$`,
+		`(?m)^\| Postgres \| 300 \| uuid \| `,
+		`(?m)^\| Postgres \| \d+ \| \d+ \| \d+ \| \*\*\d+\.\d\d\*\* \|$`,
 		`(?m)^\| SQLite \| 0 \| 3 \| \d+ \|.*\| 0 \|$`,
 		`(?m)^\| SQLite \| 300 \| 64 \| `,
 		`(?m)^\| SQLite \| 100 \| index \| `,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // This file asks databases what only they know, in their own words: how long
@@ -70,7 +71,7 @@ func sqliteCommits(ctx context.Context, path string, h *histogram) (err error) {
 }
 
 func postgresCommits(ctx context.Context, storage string, h *histogram) (err error) {
-	conn, err := pgx.Connect(ctx, storage)
+	conn, err := connectPostgres(ctx, storage)
 	if err != nil {
 		return err
 	}
@@ -105,6 +106,17 @@ func timed(h *histogram, commit func() error) error {
 	return nil
 }
 
+// connectPostgres connects to a database by a storage URL, which may have
+// parameters that are none of Postgres's own.
+func connectPostgres(ctx context.Context, url string) (*pgx.Conn, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err // pgx leaves the password out
+	}
+	delete(c.ConnConfig.RuntimeParams, "accept_data_loss")
+	return pgx.ConnectConfig(ctx, c.ConnConfig)
+}
+
 // diskBytes returns how much disk the log at a storage URL has, without the
 // write-ahead log, which is a constant.
 func diskBytes(ctx context.Context, storage string) (int64, error) {
@@ -117,7 +129,7 @@ func diskBytes(ctx context.Context, storage string) (int64, error) {
 		}
 		return i.Size(), nil
 	case "postgres", "postgresql":
-		conn, err := pgx.Connect(ctx, storage)
+		conn, err := connectPostgres(ctx, storage)
 		if err != nil {
 			return 0, err
 		}

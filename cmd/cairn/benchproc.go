@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A processes is one or more processes with all their descendants.
@@ -143,7 +141,7 @@ func (p *processes) peak() (int64, error) {
 // postmaster returns the main process of the Postgres server at url, if that
 // runs on this machine.
 func postmaster(ctx context.Context, url string) (*processes, error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := connectPostgres(ctx, url)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func (s *suite) reads(ctx context.Context, name string, l suiteLog, size int64) 
 	defer p.stop()
 	var body int64
 	for _, kind := range []string{"index", "uuid", "search"} {
-		c := &loadCmd{Clients: readClients, Duration: s.Duration, Reads: kind, Keys: 50_000, Sample: 200, Bare: true, Certificate: s.Certificate}
+		c := &loadCmd{Clients: readClients, Duration: s.Duration, Reads: kind, Keys: 100_000, Sample: 200, Bare: true, Certificate: s.Certificate}
 		r, err := s.measure(ctx, c, fmt.Sprintf("%s: %d clients read by %s from %d entries", name, readClients, kind, size), l, p)
 		if err != nil {
 			return err
@@ -178,7 +178,7 @@ func (s *suite) upload(ctx context.Context, name string, l suiteLog, p *server, 
 }
 
 func (s *suite) measure(ctx context.Context, c *loadCmd, what string, l suiteLog, p *server) (*report, error) {
-	c.Pid, c.Storage, c.pause = []int{p.cmd.Process.Pid}, l.storage, s.Duration
+	c.Pid, c.Storage, c.pause = []int{p.cmd.Process.Pid}, l.storage, s.Duration/5
 	r, err := c.measure(ctx, p.url, nil, 30*time.Second, s.g.warn)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -237,7 +237,7 @@ func (s *suite) withLog(ctx context.Context, name string, f func(context.Context
 }
 
 func dropSchema(ctx context.Context, storage, schema string) error {
-	conn, err := pgx.Connect(ctx, storage)
+	conn, err := connectPostgres(ctx, storage)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A machine is what the figures depend on.
@@ -37,7 +35,7 @@ func describeMachine(ctx context.Context, postgres string) (machine, error) {
 	if postgres == "" {
 		return m, nil
 	}
-	conn, err := pgx.Connect(ctx, postgres)
+	conn, err := connectPostgres(ctx, postgres)
 	if err != nil {
 		return m, &ExitError{exitTrouble, err}
 	}
