@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"flag"
 	"sync"
 	"testing"
 
@@ -9,6 +10,12 @@ import (
 	"github.com/cairnlog/cairn/storage/postgres"
 	"github.com/cairnlog/cairn/storage/storagetest"
 )
+
+// TestMain makes rapid's 100 rounds 20, unless asked: each takes a schema.
+func TestMain(m *testing.M) {
+	flag.Set("rapid.checks", "20")
+	m.Run()
+}
 
 // medium returns a way to open one schema.
 func medium(t testing.TB) storagetest.Medium {

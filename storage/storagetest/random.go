@@ -17,13 +17,17 @@ import (
 // were answered, with their indexes.
 type model struct {
 	medium Medium
-	plain  log.Store
+	plain  log.Store // reads what is there
+	store  log.Store // of the log
 	faulty *Faulty
 	log    *log.Log
 	at     map[int]int64 // of leaves that were answered
 	tried  map[int]bool  // leaves whose outcome nobody was told
 	next   int
 }
+
+// patience is how long a caller waits for an answer that may never come.
+const patience = 50 * time.Millisecond
 
 // testRandomOperations adds, adds again, reads, crashes and reopens at
 // random, with faults, and compares with a model.
@@ -35,8 +39,12 @@ func testRandomOperations(t *testing.T, fresh func(testing.TB) Medium) {
 		if err := log.Create(t.Context(), m.plain, identity, signer{}, time.Now()); err != nil {
 			rt.Fatal(err)
 		}
+		m.store = medium(t)
 		m.open(t, rt)
-		defer func() { m.crash() }()
+		defer func() {
+			m.crash()
+			m.store.Close()
+		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": func(rt *rapid.T) {
 				m.add(t.Context(), rt, rapid.IntRange(1, 40).Draw(rt, "count"))
@@ -48,10 +56,10 @@ func testRandomOperations(t *testing.T, fresh func(testing.TB) Medium) {
 				m.faulty.Kill()
 				m.add(t.Context(), rt, rapid.IntRange(0, 3).Draw(rt, "in flight"))
 				m.crash()
-				m.open(t, rt)
-			},
-			"reopen": func(rt *rapid.T) {
-				m.crash()
+				if rapid.IntRange(0, 4).Draw(rt, "of the store") == 0 {
+					m.store.Close()
+					m.store = m.medium(t)
+				}
 				m.open(t, rt)
 			},
 			"fault": func(rt *rapid.T) {
@@ -66,24 +74,23 @@ func testRandomOperations(t *testing.T, fresh func(testing.TB) Medium) {
 }
 
 func (m *model) open(t testing.TB, rt *rapid.T) {
-	m.faulty = NewFaulty(m.medium(t))
+	m.faulty = NewFaulty(m.store)
 	var err error
 	if m.log, err = log.Open(t.Context(), m.faulty, log.Options{Identity: identity, Signer: signer{}}); err != nil {
 		rt.Fatal(err)
 	}
 }
 
-// crash drops the log and the store it used.
+// crash drops the log, in the middle of what it does.
 func (m *model) crash() {
 	m.faulty.Kill()
 	m.log.Close()
 	m.faulty.Heal()
-	m.faulty.Close()
 }
 
 // add adds new leaves, at the same time.
 func (m *model) add(ctx context.Context, rt *rapid.T, count int) {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	entries := make([]*log.ProvenEntry, count)
 	var wg sync.WaitGroup
@@ -104,7 +111,7 @@ func (m *model) add(ctx context.Context, rt *rapid.T, count int) {
 // again adds a leaf that was added before: if that was answered, it is a
 // duplicate now.
 func (m *model) again(ctx context.Context, rt *rapid.T, n int) {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	at, answered := m.at[n]
 	e, err := m.log.Add(ctx, leaf(n))
