@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -212,5 +213,36 @@ func TestPGPVersion3(t *testing.T) {
 				t.Errorf("the stored form: %v, %q", err, again)
 			}
 		})
+	}
+}
+
+// What the library makes of text is the same with its lines ended before.
+func TestPGPText(t *testing.T) {
+	t.Parallel()
+	k := newPGP(t, ed25519PGP, "a")
+	p, err := ParsePGP(k.armored(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", "\n", "a\nb\r\nc\rd\r\r\ne\r\r\r\n\n\r", strings.Repeat("x\n", 50_000)} {
+		var sig bytes.Buffer
+		if err := openpgp.DetachSignText(&sig, k.Entity, strings.NewReader(text), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.VerifyDetached([]byte(text), sig.Bytes()); err != nil {
+			t.Errorf("%.40q: %v", text, err)
+		}
+		if err := p.VerifyPackets(iotest.OneByteReader(strings.NewReader(text)), sig.Bytes()); err != nil {
+			t.Errorf("%.40q by bytes: %v", text, err)
+		}
+		if _, err := p.VerifyDetached([]byte("x"+text), sig.Bytes()); err == nil {
+			t.Errorf("%.40q: verified another text", text)
+		}
+		// What follows the first signature by a known key does not matter.
+		for _, more := range []string{"\n", string(sig.Bytes()), string(k.sign(t, []byte("x")))} {
+			if _, err := p.VerifyDetached([]byte(text), append(sig.Bytes(), more...)); err != nil {
+				t.Errorf("%.40q: followed by %q: %v", text, more, err)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,8 @@ func (k *PGP) VerifyDetached(message, signature []byte) (canonical []byte, err e
 }
 
 // VerifyPackets checks a detached signature of up to 32 packets, of which the
-// first by a key of the ring counts. signed is read once at most.
+// first by a key of the ring counts; what follows it does not. signed is read
+// once at most.
 //
 // Keys are taken as they were when the first signature was made: that they
 // expired since does not matter.
@@ -49,6 +51,9 @@ func (k *PGP) VerifyPackets(signed io.Reader, packets []byte) (err error) {
 }
 
 func (k *PGP) verify(signed io.Reader, s *pgpSignature) error {
+	if s.sigType == byte(packet.SigTypeText) {
+		signed = &textReader{r: signed}
+	}
 	var err error = pgperrors.ErrUnknownIssuer
 	if s.first != nil {
 		cfg := &packet.Config{Time: func() time.Time { return s.first.CreationTime }}
@@ -62,7 +67,7 @@ func (k *PGP) verify(signed io.Reader, s *pgpSignature) error {
 			return old.verify(signed, keys[0])
 		}
 	}
-	return err
+	return cmp.Or(s.rest, err)
 }
 
 // ArmorPGPSignature returns the packets of a signature as one armored block
@@ -76,6 +81,8 @@ type pgpSignature struct {
 	first   *packet.Signature // of packets
 	packets bytes.Buffer      // version 4 and later
 	old     []oldSignature    // version 3
+	sigType byte              // of all
+	rest    error             // what follows them
 
 	sent      []byte
 	isArmored bool
@@ -114,43 +121,61 @@ func readPGPSignature(signature []byte) (*pgpSignature, error) {
 	return s, nil
 }
 
+// parsePGPSignature reads packets as far as it can, one at least.
 func parsePGPSignature(packets []byte) (*pgpSignature, error) {
 	s := &pgpSignature{}
-	r := packet.NewOpaqueReader(bytes.NewReader(packets))
-	for n := 0; ; n++ {
-		op, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("invalid PGP signature: %w", err)
-		}
-		if n == maxPGPSignatures {
-			return nil, fmt.Errorf("PGP signature has more than %d packets", maxPGPSignatures)
-		}
-		switch {
-		case op.Tag == tagMarker || op.Tag >= tagPrivate:
-		case op.Tag != tagSignature:
-			return nil, errors.New("valid PGP signature was not detected")
-		case len(op.Contents) > 0 && op.Contents[0] < 4:
-			old, err := parseOldSignature(op.Contents)
-			if err != nil {
-				return nil, fmt.Errorf("invalid PGP signature: %w", err)
-			}
-			s.old = append(s.old, old)
-		default:
-			if err := s.add(op); err != nil {
-				return nil, fmt.Errorf("invalid PGP signature: %w", err)
-			}
-		}
-	}
+	s.rest = s.read(packets)
 	if s.first == nil && s.old == nil {
-		return nil, errors.New("invalid PGP signature: EOF")
+		return nil, cmp.Or(s.rest, errors.New("invalid PGP signature: EOF"))
 	}
 	return s, nil
 }
 
-func (s *pgpSignature) add(op *packet.OpaquePacket) error {
+// read reads all packets.
+func (s *pgpSignature) read(packets []byte) error {
+	r := packet.NewOpaqueReader(bytes.NewReader(packets))
+	for n := 0; ; n++ {
+		op, err := r.Next()
+		if err == io.EOF && n > 0 {
+			return nil
+		}
+		if err == nil {
+			err = s.add(op, n)
+		}
+		if err != nil {
+			return fmt.Errorf("invalid PGP signature: %w", err)
+		}
+	}
+}
+
+// add adds the n-th packet.
+func (s *pgpSignature) add(op *packet.OpaquePacket, n int) error {
+	if n == maxPGPSignatures {
+		return fmt.Errorf("more than %d packets", maxPGPSignatures)
+	}
+	if op.Tag == tagMarker || op.Tag >= tagPrivate {
+		return nil
+	}
+	if op.Tag != tagSignature || len(op.Contents) < 3 {
+		return errors.New("valid PGP signature was not detected")
+	}
+	old, sigType := op.Contents[0] < 4, op.Contents[1]
+	if old {
+		sigType = op.Contents[2]
+	}
+	if s.first == nil && s.old == nil {
+		s.sigType = sigType
+	} else if s.sigType != sigType {
+		return errors.New("packets of different types")
+	}
+	if old {
+		o, err := parseOldSignature(op.Contents)
+		if err != nil {
+			return err
+		}
+		s.old = append(s.old, o)
+		return nil
+	}
 	if err := checkSignature(op.Contents, false); err != nil {
 		return err
 	}
