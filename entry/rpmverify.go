@@ -24,6 +24,9 @@ func verifyRPM(pkg []byte, key *pki.PGP) (headers map[string]string, err error) 
 	if len(pkg) < rpmLead {
 		return nil, errors.New("error reading RPM lead: unexpected EOF")
 	}
+	if !bytes.HasPrefix(pkg, []byte("\xed\xab\xee\xdb")) {
+		return nil, errors.New("file is not an RPM")
+	}
 	size, signatures, err := walkRPMHeader(pkg[rpmLead:], true, rpmHeaderSignatures, rpmPackageSignatures)
 	if err != nil {
 		return nil, err
