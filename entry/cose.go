@@ -135,8 +135,8 @@ func checkCOSE(spec []byte, o Options) (*Checked, error) {
 }
 
 func (s *coseSign1) hashProblem() string {
-	if p := s.payloadHash.problem("data.data.payloadHash.data.payloadHash", "sha256"); p != "" {
+	if p := s.envelopeHash.problem("data.data.envelopeHash.data.envelopeHash", "sha256"); p != "" {
 		return p
 	}
-	return s.envelopeHash.problem("data.data.envelopeHash.data.envelopeHash", "sha256")
+	return s.payloadHash.problem("data.data.payloadHash.data.payloadHash", "sha256")
 }

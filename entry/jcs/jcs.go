@@ -78,9 +78,11 @@ func (r *Reader) transformObject(dst []byte) ([]byte, error) {
 	var buf []byte // the values, one after the other
 	err := r.Object(func(name []byte) (err error) {
 		start := len(buf)
-		buf, err = r.transform(buf)
+		if buf, err = r.transform(buf); err != nil {
+			return err
+		}
 		members = append(members, member{name, buf[start:]})
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err

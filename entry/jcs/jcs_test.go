@@ -55,6 +55,8 @@ func TestTransformRefuses(t *testing.T) {
 		"bytes that are no text": "[\"\xff\"]",
 		"duplicate after escape": `{"a":1,"\u0061":2}`,
 		"number beyond a double": `[1e999]`,
+		"error in a later value": `{"a":[1],"b":[1e999]}`,
+		"error deep inside":      `{"a":"x","b":{"c":{"d":1,"d":1}}}`,
 		"too deep":               strings.Repeat("[", 1001) + strings.Repeat("]", 1001),
 	} {
 		if out, err := Transform([]byte(input)); err == nil {
