@@ -9,10 +9,32 @@ import (
 	"github.com/cairnlog/cairn/merkle"
 )
 
-// MaxSegment is the largest number of entries in a segment. Reading one entry
-// reads the row of its segment, 2 KB an entry, while the cost of a row is
-// shared by its entries.
+// MaxSegment is the largest number of entries in a segment.
 const MaxSegment = 16
+
+// segmentBytes is how much data a segment has at most, unless it has one
+// entry only. To read an entry is to read its segment, so a segment should not
+// be large; this is what a row of Postgres may have and stay in its page of
+// 8 KB. It is three entries with the certificate of a workflow, or eight with
+// that of a person.
+const segmentBytes = 7900
+
+// cut returns how many of the records make the first segment.
+func cut(records []Record, packed [][]byte) int {
+	size := segmentHeader
+	for i := range min(len(records), MaxSegment) {
+		size += records[i].encodedSize(packed[i])
+		if i > 0 && size > segmentBytes {
+			return i
+		}
+	}
+	return min(len(records), MaxSegment)
+}
+
+// encodedSize returns the bytes of a record in a segment.
+func (r *Record) encodedSize(packed []byte) int {
+	return 1 + 2 + len(r.Promise) + 4 + len(r.Keys)*KeySize + 2 + 4 + len(packed)
+}
 
 // A Record is an entry as a segment holds it, with all of its search keys.
 type Record struct {
@@ -58,7 +80,7 @@ func encodeSegment(records []Record, packed [][]byte) ([]byte, error) {
 		if len(r.Body) > MaxLeafSize || len(r.Promise) > 1<<16-1 {
 			return nil, fmt.Errorf("encode entry %d: %w", r.Index, ErrTooLarge)
 		}
-		size += 1 + 2 + len(r.Promise) + 4 + len(r.Keys)*KeySize + 2 + 4 + len(packed[i])
+		size += r.encodedSize(packed[i])
 	}
 	data := make([]byte, 0, size)
 	data = append(data, segmentVersion)

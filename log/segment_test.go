@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -119,4 +120,41 @@ func BenchmarkSegment(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestSegmentsAreSmall adds bodies of many sizes at once: reading an entry
+// must not read much else.
+func TestSegmentsAreSmall(t *testing.T) {
+	t.Parallel()
+	l, s, _ := fixture(t)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			body := make([]byte, 20+i*i)
+			for j := range body {
+				body[j] = byte(rand.Int())
+			}
+			if _, err := l.Add(t.Context(), log.Leaf{Body: body}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	segments, err := s.SegmentsFrom(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, shared := 0, 0
+	for _, seg := range segments {
+		entries += seg.Count
+		if seg.Count > 1 {
+			shared++
+		}
+		if seg.Count > log.MaxSegment || seg.Count > 1 && len(seg.Data) > 7900 {
+			t.Errorf("segment at %d has %d entries in %d bytes", seg.Start, seg.Count, len(seg.Data))
+		}
+	}
+	if entries != 200 || shared == 0 {
+		t.Errorf("%d entries in segments, %d segments of several", entries, shared)
+	}
 }

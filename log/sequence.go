@@ -318,13 +318,14 @@ func (l *Log) batch(old, head Head, records []Record, grown []merkle.Grown, fres
 	for i, p := range fresh {
 		packed[i] = p.packed
 	}
-	for i := 0; i < len(records); i += MaxSegment {
-		run := records[i:min(i+MaxSegment, len(records))]
-		data, err := encodeSegment(run, packed[i:i+len(run)])
+	for rest := records; len(rest) > 0; {
+		n := cut(rest, packed)
+		data, err := encodeSegment(rest[:n], packed[:n])
 		if err != nil {
 			return nil, err
 		}
-		b.Segments = append(b.Segments, Segment{Start: run[0].Index, Count: len(run), Nonce: head.Nonce, Data: data})
+		b.Segments = append(b.Segments, Segment{Start: rest[0].Index, Count: n, Nonce: head.Nonce, Data: data})
+		rest, packed = rest[n:], packed[n:]
 	}
 	for _, g := range grown {
 		b.Tiles = append(b.Tiles, FullTile{Tile: g.Tile, Data: g.Data()})

@@ -13,14 +13,17 @@ CREATE TABLE head (
     checkpoint bytea    NOT NULL
 ) WITH (fillfactor = 10);
 
--- One row a batch. The data is compressed before it gets here.
+-- The entries. Package log packs them and cuts a batch so that a row of usual
+-- entries fits into one page, from which it is read at once; so it should not
+-- be moved out of there before it must.
 CREATE TABLE segment (
     start bigint  PRIMARY KEY,
     count integer NOT NULL,
     nonce bytea   NOT NULL,
     data  bytea   NOT NULL
-);
-ALTER TABLE segment ALTER COLUMN data SET STORAGE EXTERNAL;
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE segment ALTER COLUMN data SET STORAGE MAIN;
+ALTER TABLE segment ALTER COLUMN nonce SET STORAGE PLAIN;
 
 -- Full tiles only, so no row is ever changed. Hashes cannot be compressed.
 CREATE TABLE tile (
@@ -36,6 +39,10 @@ CREATE TABLE key_tail (
     start bigint PRIMARY KEY,
     past  bigint NOT NULL,
     data  bytea  NOT NULL
+) WITH (
+    -- Rows come and go all the time, and little is left: clean up soon.
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000
 );
 ALTER TABLE key_tail ALTER COLUMN data SET STORAGE EXTERNAL;
 
@@ -58,7 +65,7 @@ CREATE TABLE key_page (
     page integer NOT NULL,
     data bytea   NOT NULL,
     PRIMARY KEY (run, page)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE key_page ALTER COLUMN data SET STORAGE PLAIN;
 
 -- Which server keeps runs and pages, until when (Unix seconds): one row.

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,13 +82,12 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 			SELECT start, count, nonce, data FROM segment
 			WHERE start <= $1 ORDER BY start DESC LIMIT 1`, indexes[0])
 	} else {
-		// Several indexes may be in one segment: its data is read once.
 		rows, err = s.read.Query(ctx, `
-			SELECT start, count, nonce, data FROM segment JOIN (
-				SELECT DISTINCT at.start FROM unnest($1::bigint[]) want(idx),
-				LATERAL (SELECT start FROM segment WHERE start <= want.idx ORDER BY start DESC LIMIT 1) at
-			) wanted USING (start)
-			ORDER BY start`, indexes)
+			SELECT at.start, at.count, at.nonce, at.data
+			FROM unnest($1::bigint[]) want(idx), LATERAL (
+				SELECT start, count, nonce, data FROM segment
+				WHERE start <= want.idx ORDER BY start DESC LIMIT 1
+			) at`, indexes)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read segments: %w", err)
@@ -95,6 +96,9 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 	if err != nil {
 		return nil, err
 	}
+	// Several indexes may be in one segment.
+	slices.SortFunc(segments, func(a, b log.Segment) int { return cmp.Compare(a.Start, b.Start) })
+	segments = slices.CompactFunc(segments, func(a, b log.Segment) bool { return a.Start == b.Start })
 	for _, index := range indexes {
 		if !held(segments, index) {
 			return nil, fmt.Errorf("read segment of entry %d: %w", index, log.ErrNotFound)
