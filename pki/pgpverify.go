@@ -104,18 +104,20 @@ func readPGPSignature(signature []byte) (*pgpSignature, error) {
 		return nil, fmt.Errorf("PGP signature has %d bytes, the limit is %d", len(signature), maxPGPSignature)
 	}
 	packets, isArmored := signature, false
+	var rest error
 	if b, err := armor.Decode(bytes.NewReader(signature)); err == nil {
 		if b.Type != openpgp.SignatureType {
 			return nil, errors.New("invalid PGP signature provided")
 		}
-		if packets, err = io.ReadAll(b.Body); err != nil {
-			return nil, fmt.Errorf("invalid PGP signature: %w", err)
-		}
 		isArmored = true
+		packets, rest = io.ReadAll(b.Body)
 	}
 	s, err := parsePGPSignature(packets)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(rest, err)
+	}
+	if rest != nil {
+		s.rest = rest
 	}
 	s.sent, s.isArmored = signature, isArmored
 	return s, nil

@@ -121,6 +121,9 @@ func (g *Globals) publicKey(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.Contains(string(b), "BEGIN PGP PRIVATE KEY") {
+		return nil, usage("%s is a private key; write its public key with\n  gpg --armor --export", name)
+	}
 	if strings.Contains(string(b), "PRIVATE KEY-----") {
 		return nil, usage("%s is a private key; make its public key with\n  openssl pkey -in %s -pubout -out key.pub", name, name)
 	}
@@ -141,17 +144,25 @@ func (g *Globals) signature(name, format string) ([]byte, error) {
 	return b, nil
 }
 
-// besides returns the signature that lies beside an artifact.
-func besides(artifact string) (string, error) {
-	const ending = ".sig"
+// besides returns the signature that lies beside an artifact, by the name that
+// the tools of the format give it.
+func besides(artifact, format string) (string, error) {
 	if artifact == "-" || isURL(artifact) {
 		return "", usage("a detached signature must be provided, with --signature")
 	}
-	name := artifact + ending
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		return "", usage("a detached signature must be provided: name it with --signature, or put it beside the artifact as %s", name)
+	endings := []string{".sig"}
+	switch format {
+	case "pgp":
+		endings = append(endings, ".asc")
+	case "minisign":
+		endings = append(endings, ".minisig")
 	}
-	return name, nil
+	for _, ending := range endings {
+		if _, err := os.Stat(artifact + ending); !errors.Is(err, fs.ErrNotExist) {
+			return artifact + ending, nil
+		}
+	}
+	return "", usage("a detached signature must be provided: name it with --signature, or put it beside the artifact as %s", artifact+strings.Join(endings, " or "+artifact))
 }
 
 // hashShape matches what a digest looks like, with or without its algorithm.

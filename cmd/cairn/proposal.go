@@ -201,7 +201,7 @@ func (m material) readSignature() ([]byte, error) {
 			return nil, usage("a detached signature must be provided, with --signature")
 		}
 		var err error
-		if name, err = besides(m.artifact); err != nil {
+		if name, err = besides(m.artifact, m.f.PKIFormat); err != nil {
 			return nil, err
 		}
 	}
@@ -227,7 +227,7 @@ func (m material) guess() (entry.Proposal, error) {
 }
 
 func (m material) isEnvelope() bool {
-	if _, err := besides(m.artifact); err == nil {
+	if _, err := besides(m.artifact, m.f.PKIFormat); err == nil {
 		return false
 	}
 	b, err := readFile(m.artifact, maxArtifact)

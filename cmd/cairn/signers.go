@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -15,13 +14,7 @@ import (
 // signers describes who signed an entry, for people. The certificates are not
 // held against any authority: the text says what they claim.
 func signers(e *client.Entry) []string {
-	var b struct {
-		Spec json.RawMessage `json:"spec"`
-	}
-	if json.Unmarshal(e.Body, &b) != nil {
-		return nil
-	}
-	checked, err := entry.Check(entry.Proposal{Kind: e.Kind, APIVersion: e.APIVersion, Spec: b.Spec}, entry.Options{Stored: true})
+	checked, err := entry.Read(e.Body)
 	if err != nil {
 		return nil // kinds that cannot be read again from their stored form
 	}
@@ -30,6 +23,9 @@ func signers(e *client.Entry) []string {
 		cert, err := x509.ParseCertificate(id.Raw)
 		if err != nil {
 			line := "signed with key " + client.Printable(id.Fingerprint, "")
+			if id.Fingerprint == "" {
+				line = "signed with a key"
+			}
 			if len(id.Subjects) > 0 {
 				line += " of " + client.Printable(strings.Join(id.Subjects, ", "), "")
 			}
