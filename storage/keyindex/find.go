@@ -24,6 +24,7 @@ type Index struct {
 	loaded bool
 	runs   []*Run // in order, up to the start of the tail; the slice is never changed
 	tail   *tail
+	kept   int   // how often the keeper of this index changed runs
 	failed error // why the tail was not made into a run last time
 
 	wake chan struct{} // holds one token when there may be something to do
@@ -114,7 +115,9 @@ func (ix *Index) find(ctx context.Context, keys []log.Key, after int64, limit in
 					}
 					needs = append(needs, need{i, r, n})
 					if p > from && p < past-1 {
-						sure += ix.sizes.PageRows // the pages before and after begin with it or end after it
+						// It has no other key. All pages but the last are
+						// full, so it has at least the average.
+						sure += int(r.Rows) / r.pages()
 					}
 				}
 			}
@@ -231,6 +234,7 @@ func (ix *Index) load(ctx context.Context) error {
 	for range attempts {
 		have := make(map[int64]*Run)
 		ix.mu.RLock()
+		kept := ix.kept
 		for _, r := range ix.runs {
 			have[r.ID] = r
 		}
@@ -270,6 +274,13 @@ func (ix *Index) load(ctx context.Context) error {
 			continue // what is missing became a run after the runs were read
 		}
 		ix.mu.Lock()
+		if kept != ix.kept {
+			ix.mu.Unlock()
+			continue // what was read may be older than what is in memory
+		}
+		if ix.loaded {
+			t.follow(ix.tail) // commits since the disk was read
+		}
 		ix.loaded, ix.runs, ix.tail = true, runs, t
 		ix.nudge()
 		ix.mu.Unlock()

@@ -19,14 +19,19 @@ const (
 
 // Open reads the index of disk and starts to keep it.
 func Open(ctx context.Context, disk Disk, sizes Sizes) (*Index, error) {
-	ix := &Index{disk: disk, sizes: sizes, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	rand.Read(ix.owner[:]) // never fails
+	ix := newIndex(disk, sizes)
 	if err := ix.load(ctx); err != nil {
 		return nil, fmt.Errorf("read key index: %w", err)
 	}
 	ctx, ix.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go ix.run(ctx)
 	return ix, nil
+}
+
+func newIndex(disk Disk, sizes Sizes) *Index {
+	ix := &Index{disk: disk, sizes: sizes, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	rand.Read(ix.owner[:]) // never fails
+	return ix
 }
 
 // Close stops keeping the index and gives back the lease. Find still works.
@@ -56,21 +61,7 @@ func (ix *Index) run(ctx context.Context) {
 			return
 		case <-ix.wake:
 		}
-		err := k.work(ctx)
-		if ctx.Err() != nil {
-			continue
-		}
-		ix.mu.Lock()
-		ix.failed = err
-		ix.nudge()
-		ix.mu.Unlock()
-		if err != nil {
-			// What was not acknowledged may have happened: look. If that
-			// fails too, searches do it again.
-			ix.mu.Lock()
-			ix.loaded = false
-			ix.mu.Unlock()
-			ix.load(ctx)
+		if err := k.step(ctx); err != nil {
 			select {
 			case <-ctx.Done():
 			case <-time.After(retryPause):
@@ -84,6 +75,26 @@ func (ix *Index) run(ctx context.Context) {
 type keeper struct {
 	*Index
 	until time.Time // end of the lease, zero if there is none
+}
+
+// step does what there is to do. If it fails, what is in memory is read anew:
+// what was not acknowledged may have happened.
+func (k *keeper) step(ctx context.Context) error {
+	err := k.work(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	k.mu.Lock()
+	k.failed = err
+	k.loaded = k.loaded && err == nil
+	k.mu.Unlock()
+	if err != nil {
+		k.load(ctx) // or else a search does it
+	}
+	k.mu.Lock()
+	k.nudge()
+	k.mu.Unlock()
+	return err
 }
 
 // work makes the tail into runs while it is long enough, and merges runs.
@@ -212,6 +223,7 @@ func (k *keeper) flush(ctx context.Context) error {
 		}
 		k.runs = append(slices.Clip(k.runs), run)
 		k.tail = k.tail.from(past)
+		k.kept++
 		k.mu.Unlock()
 	}
 }

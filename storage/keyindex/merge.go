@@ -77,6 +77,7 @@ func (k *keeper) merge(ctx context.Context, group []*Run) error {
 	if at >= 0 { // else they were read anew, and it is there
 		runs := slices.Clone(k.runs)
 		k.runs = slices.Replace(runs, at, at+len(group), run)
+		k.kept++
 	}
 	k.mu.Unlock()
 	for _, r := range group {

@@ -70,12 +70,17 @@ func (t *tail) oldest(n int) (keys []log.KeyAt, past int64) {
 // from returns what is left of the tail when the entries up to start are in a run.
 func (t *tail) from(start int64) *tail {
 	rest := newTail(start)
+	rest.follow(t)
+	return rest
+}
+
+// follow adds the commits of other that come after those of t.
+func (t *tail) follow(other *tail) {
 	keys := 0
-	for _, c := range t.commits {
-		if c.past > start {
-			rest.add(c.past, t.keys[keys:c.keys])
+	for _, c := range other.commits {
+		if c.past > t.past {
+			t.add(c.past, other.keys[keys:c.keys])
 		}
 		keys = c.keys
 	}
-	return rest
 }

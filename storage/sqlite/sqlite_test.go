@@ -1,7 +1,12 @@
 package sqlite_test
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -115,4 +120,100 @@ func TestOpenRace(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// childEnv names the file to which this program, started again by
+// TestTwoProcesses, commits.
+const childEnv = "CAIRN_TEST_COMMIT_TO"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		if err := commitAlone(path, 100); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	m.Run()
+}
+
+// commitAlone commits n entries, one at a time, to a log that others commit to too.
+func commitAlone(path string, n int) error {
+	ctx := context.Background()
+	s, err := sqlite.OpenSizes(ctx, path, keyindex.Sizes{Flush: 7, Fanout: 2, Levels: 5, PageRows: 3, Chunk: 4})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for n > 0 {
+		old, err := s.Head(ctx)
+		if err != nil {
+			return err
+		}
+		b := &log.Batch{Old: old, New: old}
+		b.New.Tree.Size++
+		rand.Read(b.New.Tree.Root[:])
+		rand.Read(b.New.Nonce[:])
+		at := old.Tree.Size
+		b.Segments = []log.Segment{{Start: at, Count: 1, Nonce: b.New.Nonce, Data: []byte{1}}}
+		b.Keys = []log.KeyAt{{Key: log.Key{1}, Index: at}, {Key: log.Key{2, byte(at), byte(at >> 8)}, Index: at}}
+		switch err := s.Commit(ctx, b); {
+		case err == nil:
+			n--
+		case !errors.Is(err, log.ErrConflict):
+			return err
+		}
+		if _, err := s.Find(ctx, []log.Key{{1}}, -1, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestTwoProcesses has processes commit to one file at the same time.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	s := open(t, path)
+	if err := s.Create(t.Context(), log.Head{Checkpoint: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			child := exec.CommandContext(t.Context(), os.Args[0])
+			child.Env = append(os.Environ(), childEnv+"="+path)
+			if out, err := child.CombinedOutput(); err != nil {
+				t.Errorf("child: %v: %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	h, err := s.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Tree.Size != 300 {
+		t.Errorf("size is %d, want 300", h.Tree.Size)
+	}
+	segments, err := s.SegmentsFrom(t.Context(), 0, 1000)
+	if err != nil || len(segments) != 300 {
+		t.Errorf("%d segments, %v, want 300", len(segments), err)
+	}
+	keys := []log.Key{{1}}
+	for at := range 300 {
+		keys = append(keys, log.Key{2, byte(at), byte(at >> 8)})
+	}
+	found, err := s.Find(t.Context(), keys, -1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found[0]) != 300 {
+		t.Errorf("the key of all leads to %d entries, want 300", len(found[0]))
+	}
+	for at := range int64(300) {
+		if f := found[at+1]; len(f) != 1 || f[0] != at {
+			t.Errorf("the key of entry %d leads to %v", at, f)
+		}
+	}
 }
