@@ -8,7 +8,8 @@
 // differ. Beyond that list a proposal is refused here that Rekor takes if it
 // has more than 32 keys or signatures, an RSA key of more than 8192 bits, a
 // DSSE signature that is not in standard base64 and so could not be read back
-// from the log, or a body that is too large for an entry bundle.
+// from the log, or a body that is too large for an entry bundle. The bounds of
+// the other formats are in docs/design/differences.md.
 package entry
 
 import "fmt"
