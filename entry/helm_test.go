@@ -140,6 +140,7 @@ func hostileProvenances(t testing.TB, s pgpSigner) []hostilePackage {
 		{"large file", append(files("files: {}"), make([]byte, maxProvenance)...), "the limit is 1048576"},
 		{"10 MiB", bytes.Repeat([]byte("\n-----BEGIN PGP SIGNED MESSAGE-----"), 200_000), "the limit is 1048576"},
 		{"many beginnings", bytes.Repeat([]byte("\n-----BEGIN PGP SIGNED MESSAGE-----\n\n"), 25_000), "unable to decode provenance file"},
+		{"message without a line", []byte("-----BEGIN PGP SIGNED MESSAGE-----\n\n-----BEGIN PGP SIGNATURE-----"), "malformed PGP data"},
 		{"one part", bytes.Replace(files("files: {}"), []byte("..."), []byte(".."), 1), "at least two parts"},
 		{"files is a list", files("files: [a]"), "error unmarshaling JSON"},
 		{"no files", files("x: y"), "unable to locate chart hash"},

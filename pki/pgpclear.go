@@ -18,7 +18,8 @@ type ClearSigned struct {
 // ParseClearSigned finds the first clear-signed message in data. What is
 // before and after it is ignored. It needs about four times the memory of data
 // and time in proportion to it.
-func ParseClearSigned(data []byte) (*ClearSigned, error) {
+func ParseClearSigned(data []byte) (c *ClearSigned, err error) {
+	defer recoverPGP(&err) // from a message without a line
 	b, _ := clearsign.Decode(data)
 	if b == nil {
 		return nil, errors.New("no clear-signed message")
