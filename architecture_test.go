@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 var allowedInTests = map[string][]string{
 	".":                {},
 	"log":              {"storage/memory", "storage/storagetest"},
-	"storage":          {},
+	"storage":          {"merkle", "storage/storagetest"},
 	"storage/memory":   {"storage/storagetest"},
 	"storage/sqlite":   {"storage/storagetest"},
 	"storage/postgres": {"storage/storagetest"},
