@@ -300,3 +300,108 @@ func (d *damagedTiles) ReadTiles(ctx context.Context, tiles []merkle.Tile) ([][]
 	}
 	return rows, err
 }
+
+// TestDamagedConsistency damages a tile of a log that is read for the first
+// time: a proof made from it must not pass for one, even where both trees and
+// the proof come from the same tile.
+func TestDamagedConsistency(t *testing.T) {
+	t.Parallel()
+	l, r := riggedLog(t)
+	for i := range 300 {
+		add(t, l, leaf(i))
+	}
+	damaged := &damagedTiles{Store: r.Store}
+	fresh := open(t, damaged, options(&clock{at: time.Unix(2000, 0)}))
+	damaged.on.Store(true)
+	if hashes, _, err := fresh.Consistency(t.Context(), 3, 200); err == nil {
+		t.Errorf("no error, but a proof of %d hashes", len(hashes))
+	}
+	damaged.on.Store(false)
+	if _, _, err := fresh.Consistency(t.Context(), 3, 200); err != nil {
+		t.Errorf("when the tile is well again: %v", err)
+	}
+}
+
+// TestSeen opens stores that do not continue a tree the log has had.
+func TestSeen(t *testing.T) {
+	t.Parallel()
+	s := memory.New()
+	create(t, s)
+	c := &clock{at: time.Unix(2000, 0)}
+	l := open(t, s, options(c))
+	var trees []merkle.Tree
+	for i := range 5 {
+		trees = append(trees, add(t, l, leaf(i)).Proof.Tree)
+	}
+	newest := trees[4]
+	other := trees[2]
+	other.Root[0] ^= 1
+	larger := newest
+	larger.Size++
+	for name, test := range map[string]struct {
+		seen    merkle.Tree
+		refused bool
+	}{
+		"nothing":      {merkle.Tree{}, false},
+		"older":        {trees[1], false},
+		"newest":       {newest, false},
+		"set back":     {larger, true},
+		"other root":   {other, true},
+		"other newest": {merkle.Tree{Size: newest.Size, Root: other.Root}, true},
+	} {
+		o := options(c)
+		o.Seen = test.seen
+		l, err := log.Open(t.Context(), s, o)
+		if err == nil {
+			l.Close()
+		}
+		if refused := errors.As(err, new(*log.RollbackError)); refused != test.refused || !refused && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestNotReady has a store that takes no batch for a while, without trying.
+func TestNotReady(t *testing.T) {
+	t.Parallel()
+	l, r := riggedLog(t)
+	var n atomic.Int64
+	r.set(func(b *log.Batch, do func() error) error {
+		if n.Add(1) < 4 {
+			return log.ErrNotReady
+		}
+		return do()
+	}, func(log.Head, error) (log.Head, error) { return log.Head{}, errBroken }) // nothing to find out
+	if e := add(t, l, leaf(0)); e.Index != 0 {
+		t.Errorf("index is %d", e.Index)
+	}
+}
+
+// TestReadyWhileNothingCommits has commits fail for longer than a hiccup.
+func TestReadyWhileNothingCommits(t *testing.T) {
+	t.Parallel()
+	r := &rigged{Store: memory.New()}
+	create(t, r)
+	c := &clock{at: time.Unix(2000, 0)}
+	l := open(t, r, options(c))
+	failed := make(chan struct{}, 100)
+	r.set(func(*log.Batch, func() error) error { failed <- struct{}{}; return errBroken }, nil)
+	done := make(chan error, 1)
+	go func() { _, err := l.Add(context.Background(), leaf(0)); done <- err }()
+	<-failed
+	<-failed // it has rested once, so the log knows
+	if err := l.Ready(t.Context()); err != nil {
+		t.Errorf("after a moment: %v", err)
+	}
+	c.set(2020)
+	if err := l.Ready(t.Context()); err == nil {
+		t.Error("ready after 20 s without a commit")
+	}
+	r.set(nil, nil)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := l.Ready(t.Context()); err != nil {
+		t.Errorf("when commits succeed again: %v", err)
+	}
+}

@@ -24,68 +24,119 @@ type loader[K comparable, V any] struct {
 }
 
 type group[K comparable, V any] struct {
-	keys   []K
-	place  map[K]int
-	done   chan struct{}
-	values []V
-	err    error
+	keys    []K
+	place   map[K]int
+	waiters int // callers who have not gone
+	done    chan struct{}
+	values  []V
+	err     error
 }
 
 // one returns the value of a key.
 func (l *loader[K, V]) one(ctx context.Context, key K) (V, error) {
+	return l.join(key).wait(ctx, l)
+}
+
+// many returns the values of keys.
+func (l *loader[K, V]) many(ctx context.Context, keys []K) ([]V, error) {
+	seats := make([]seat[K, V], len(keys))
+	for i, k := range keys {
+		seats[i] = l.join(k)
+	}
+	values := make([]V, len(keys))
+	var err error
+	for i, s := range seats {
+		var e error
+		if values[i], e = s.wait(ctx, l); e != nil && err == nil {
+			err = e // go on: each seat must be left
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+// A seat is a key's place in a group.
+type seat[K comparable, V any] struct {
+	group *group[K, V]
+	index int
+}
+
+// join puts a key into the last group that waits, if it has room or has the
+// key, or into a new one.
+func (l *loader[K, V]) join(key K) seat[K, V] {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	var g *group[K, V]
-	if n := len(l.waiting); n > 0 && len(l.waiting[n-1].keys) < l.maxKeys {
+	i, ok := 0, false
+	if n := len(l.waiting); n > 0 {
 		g = l.waiting[n-1]
-	} else {
+		if i, ok = g.place[key]; !ok && len(g.keys) >= l.maxKeys {
+			g = nil
+		}
+	}
+	if g == nil {
 		g = &group[K, V]{place: make(map[K]int), done: make(chan struct{})}
 		l.waiting = append(l.waiting, g)
 	}
-	i, ok := g.place[key]
 	if !ok {
 		i = len(g.keys)
 		g.place[key] = i
 		g.keys = append(g.keys, key)
 	}
-	start := l.running < l.atOnce
-	if start {
+	g.waiters++
+	if l.running < l.atOnce {
 		l.running++
-	}
-	l.mu.Unlock()
-	if start {
 		go l.run()
 	}
+	return seat[K, V]{g, i}
+}
 
+func (s seat[K, V]) wait(ctx context.Context, l *loader[K, V]) (V, error) {
+	var zero V
 	select {
-	case <-g.done:
+	case <-s.group.done:
 	case <-ctx.Done():
-		var zero V
+		l.mu.Lock()
+		s.group.waiters--
+		l.mu.Unlock()
 		return zero, ctx.Err()
 	}
-	if g.err != nil {
-		var zero V
-		return zero, g.err
+	if s.group.err != nil {
+		return zero, s.group.err
 	}
-	return g.values[i], nil
+	return s.group.values[s.index], nil
 }
 
 // run loads one group after the other until none waits.
 func (l *loader[K, V]) run() {
 	for {
-		l.mu.Lock()
-		if len(l.waiting) == 0 {
-			l.running--
-			l.mu.Unlock()
+		g := l.next()
+		if g == nil {
 			return
 		}
-		g := l.waiting[0]
-		l.waiting = l.waiting[1:]
-		l.mu.Unlock()
-
 		// Not the context of a caller: others wait for the same load.
 		ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 		g.values, g.err = l.load(ctx, g.keys)
 		cancel()
 		close(g.done)
 	}
+}
+
+// next takes the oldest group that somebody waits for. When there is none it
+// gives up the place of the goroutine that asks.
+func (l *loader[K, V]) next() *group[K, V] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.waiting) > 0 {
+		g := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		if g.waiters > 0 {
+			return g
+		}
+	}
+	l.waiting = nil
+	l.running--
+	return nil
 }

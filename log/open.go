@@ -31,6 +31,9 @@ const (
 	keptPlaces = 1 << 16
 	// storeTimeout bounds one read from the store.
 	storeTimeout = 10 * time.Second
+	// unsettledLimit is for how long commits may fail before the log says
+	// that it is not ready.
+	unsettledLimit = 15 * time.Second
 	// refreshEvery is how often a log looks for entries of other replicas
 	// when nobody asks.
 	refreshEvery = time.Second
@@ -43,6 +46,9 @@ type Options struct {
 	Logger   *zap.Logger      // nil for none
 	Now      func() time.Time // nil for time.Now
 	Observe  func(Commit)     // told of each commit; nil for nobody
+	// Seen is a tree that this log is known to have had, such as the newest
+	// one before a restart. Open refuses a store that does not continue it.
+	Seen merkle.Tree
 	// MaxPending is how many leaves may wait; 0 for the default.
 	MaxPending int
 }
@@ -72,12 +78,13 @@ type Log struct {
 	entries  *lru.Cache[int64, Entry]
 	known    *lru.Cache[merkle.Hash, int64]
 
-	pool   pool
-	wake   chan struct{} // holds one token when the pool is not empty
-	stop   chan struct{} // closed by Close
-	fault  atomic.Pointer[error]
-	done   sync.WaitGroup
-	closed sync.Once
+	pool      pool
+	unsettled atomic.Int64  // since when, in Unix nanoseconds, a commit has not succeeded; 0 if all is well
+	wake      chan struct{} // holds one token when the pool is not empty
+	stop      chan struct{} // closed by Close
+	fault     atomic.Pointer[error]
+	done      sync.WaitGroup
+	closed    sync.Once
 }
 
 // A state is a head with the edge of its tree. It never changes.
@@ -128,8 +135,8 @@ func Create(ctx context.Context, s Store, id Identity, signer Signer, now time.T
 
 // Open starts a log on what s holds: the same path after a clean stop, a
 // crash, or another replica's work. The caller closes the log, then s. It
-// fails with ErrNoLog, with an IdentityError, or with a merkle.RootError if
-// the entries do not lead to the root of the head.
+// fails with ErrNoLog, with an IdentityError, with a RollbackError, or with a
+// merkle.RootError if the entries do not lead to the root of the head.
 func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 	l := &Log{
 		store:   s,
@@ -172,11 +179,46 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l.newest.Store(&state{head: h, edge: edge})
+	st := &state{head: h, edge: edge}
+	if err := l.continues(ctx, st, o.Seen); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	l.newest.Store(st)
 
 	l.done.Go(l.run)
 	l.done.Go(l.follow)
 	return l, nil
+}
+
+// A RollbackError says that a store does not continue a tree that the log has
+// had and may have shown to others. To go on from it would be a fork.
+type RollbackError struct {
+	Seen, Have merkle.Tree // Have is that of the store; of Seen's size if it is as large
+}
+
+func (e *RollbackError) Error() string {
+	if e.Have.Size < e.Seen.Size {
+		return fmt.Sprintf("the log has had %d entries, but the store has %d: it was set back, and to go on would be a fork", e.Seen.Size, e.Have.Size)
+	}
+	return fmt.Sprintf("the log has had another history: at size %d its root was %v, but by the store it is %v", e.Seen.Size, e.Seen.Root, e.Have.Root)
+}
+
+// continues checks that the tree of st continues seen.
+func (l *Log) continues(ctx context.Context, st *state, seen merkle.Tree) error {
+	if seen.Size == 0 {
+		return nil
+	}
+	have := st.head.Tree
+	if seen.Size <= have.Size {
+		var err error
+		if have, err = l.tree(ctx, st, seen.Size); err != nil {
+			return err
+		}
+	}
+	if have != seen {
+		return &RollbackError{Seen: seen, Have: have}
+	}
+	return nil
 }
 
 // Identity says which log this is.
@@ -201,6 +243,11 @@ func (l *Log) Ready(ctx context.Context) error {
 		return ErrClosed
 	default:
 	}
+	if since := l.unsettled.Load(); since != 0 {
+		if d := l.now().Sub(time.Unix(0, since)); d > unsettledLimit {
+			return fmt.Errorf("no commit has succeeded for %v", d.Round(time.Second))
+		}
+	}
 	_, err := l.refresh(ctx)
 	return err
 }
@@ -208,6 +255,9 @@ func (l *Log) Ready(ctx context.Context) error {
 // fail stops the log for good: what the store says cannot be the log it was.
 // Better no log than two.
 func (l *Log) fail(err error) {
+	if !errors.Is(err, ErrClosed) {
+		err = fmt.Errorf("%w: %w", ErrClosed, err)
+	}
 	if l.fault.CompareAndSwap(nil, &err) {
 		l.logger.Error("log stopped: the store contradicts what it said before", zap.Error(err))
 		l.pool.drain(err)
@@ -256,6 +306,7 @@ func (l *Log) loadHead(ctx context.Context, _ []struct{}) ([]*state, error) {
 		}
 	}
 	if err := l.options.Identity.check(h.Identity); err != nil {
+		err = fmt.Errorf("%w: %w", ErrClosed, err)
 		l.fail(err)
 		return nil, err
 	}

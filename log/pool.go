@@ -56,7 +56,7 @@ func (q *pool) add(p *pending) error {
 func (q *pool) full() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.err != nil || len(q.waiting) >= q.max
+	return q.err != nil || len(q.waiting) >= q.max || q.bytes >= maxPendingBytes
 }
 
 func (q *pool) len() int {

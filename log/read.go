@@ -62,6 +62,8 @@ func (l *Log) prove(ctx context.Context, st *state, e Entry) (*ProvenEntry, erro
 		return nil, err
 	}
 	if err := merkle.VerifyInclusion(e.Hash, e.Index, st.head.Tree, hashes); err != nil {
+		l.prover.Forget()
+		l.entries.Remove(e.Index)
 		return nil, fmt.Errorf("entry %d is not what the tree holds: %w", e.Index, err)
 	}
 	return &ProvenEntry{Entry: e, Proof: Proof{Index: e.Index, Tree: st.head.Tree, Hashes: hashes, Checkpoint: st.head.Checkpoint}}, nil
@@ -113,6 +115,9 @@ func (l *Log) loadPlaces(ctx context.Context, keys []Key) ([][]int64, error) {
 
 // Attachment returns what is kept beside the entry at index, or ErrNotFound.
 func (l *Log) Attachment(ctx context.Context, index int64) ([]byte, error) {
+	if err := l.fault.Load(); err != nil {
+		return nil, *err
+	}
 	b, err := l.store.Attachment(ctx, index)
 	if err != nil {
 		return nil, fmt.Errorf("read attachment of %d: %w", index, err)
@@ -131,21 +136,46 @@ func (l *Log) Consistency(ctx context.Context, first, last int64) ([]merkle.Hash
 	if first < 1 || first > last || last > st.head.Tree.Size {
 		return nil, st.head, fmt.Errorf("consistency of %d and %d in %d: %w", first, last, st.head.Tree.Size, ErrOutOfRange)
 	}
+	older, err := l.tree(ctx, st, first)
+	if err != nil {
+		return nil, st.head, err
+	}
+	newer, err := l.tree(ctx, st, last)
+	if err != nil {
+		return nil, st.head, err
+	}
 	hashes, err := l.prover.Consistency(ctx, st.edge, first, last)
 	if err != nil {
 		return nil, st.head, err
 	}
-	older, newer := merkle.Tree{Size: first}, merkle.Tree{Size: last}
-	if older.Root, err = l.prover.Root(ctx, st.edge, first); err != nil {
-		return nil, st.head, err
-	}
-	if newer.Root, err = l.prover.Root(ctx, st.edge, last); err != nil {
-		return nil, st.head, err
-	}
 	if err := merkle.VerifyConsistency(older, newer, hashes); err != nil {
+		l.prover.Forget()
 		return nil, st.head, err
 	}
 	return hashes, st.head, nil
+}
+
+// tree returns the tree that the log had at a size of at least 1. That it
+// leads to the signed tree of st is verified: roots and proofs that come from
+// the same damaged tile would agree with each other.
+func (l *Log) tree(ctx context.Context, st *state, size int64) (merkle.Tree, error) {
+	if size == st.head.Tree.Size {
+		return st.head.Tree, nil
+	}
+	root, err := l.prover.Root(ctx, st.edge, size)
+	if err != nil {
+		return merkle.Tree{}, err
+	}
+	t := merkle.Tree{Size: size, Root: root}
+	hashes, err := l.prover.Consistency(ctx, st.edge, size, st.head.Tree.Size)
+	if err != nil {
+		return merkle.Tree{}, err
+	}
+	if err := merkle.VerifyConsistency(t, st.head.Tree, hashes); err != nil {
+		l.prover.Forget()
+		return merkle.Tree{}, fmt.Errorf("tiles do not lead to the newest tree: %w", err)
+	}
+	return t, nil
 }
 
 // entry returns the entry at index, which the log must have.
@@ -269,13 +299,5 @@ func newTileLoader(s Store) *tileLoader {
 }
 
 func (t *tileLoader) ReadTiles(ctx context.Context, tiles []merkle.Tile) ([][]byte, error) {
-	out := make([][]byte, len(tiles))
-	for i := range tiles {
-		row, err := t.one(ctx, tiles[i])
-		if err != nil {
-			return nil, err
-		}
-		out[i] = row
-	}
-	return out, nil
+	return t.many(ctx, tiles)
 }

@@ -31,6 +31,9 @@ const searchPage = 1024
 // Search returns the entries that match, in ascending order. It sees every
 // entry that any replica had answered for when Search was called.
 func (l *Log) Search(ctx context.Context, q Query) ([]Hit, error) {
+	if err := l.fault.Load(); err != nil {
+		return nil, *err
+	}
 	var keys []Key
 	term := make([]int, 0, len(q.Terms)) // of each key, the element of Terms
 	for i, spellings := range q.Terms {

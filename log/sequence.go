@@ -352,46 +352,54 @@ func (l *Log) batch(old, head Head, records []Record, grown []merkle.Grown, fres
 // ErrConflict if it is not and never will be. Only when the log is closed
 // before that is known does it return ErrUnknown.
 func (l *Log) commit(ctx context.Context, b *Batch) error {
-	attempt := func() error {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-		defer cancel()
-		return l.store.Commit(ctx, b)
-	}
-	err := attempt()
-	for pause := settlePause; err != nil; pause = min(2*pause, settlePauseMax) {
-		if errors.Is(err, ErrConflict) {
-			// This attempt wrote nothing, but an earlier one may have.
-			if there, e := l.committed(ctx, b); e == nil && there {
-				return nil
-			} else if e == nil {
-				return ErrConflict
-			} else {
-				err = e
-			}
-		} else {
-			l.logger.Warn("outcome of a commit is unknown", zap.Int64("size", b.New.Tree.Size), zap.Error(err))
-			there, e := l.committed(ctx, b)
-			switch {
-			case e == nil && there:
-				return nil
-			case e == nil:
-				// Not there, but it may still come: the store could be at it.
-				// The same batch again settles it, since both stand on the
-				// same head and only one of them can follow it.
-				if err = attempt(); err == nil || errors.Is(err, ErrConflict) {
-					continue
-				}
-			default:
-				err = e
-			}
-		}
+	defer l.unsettled.Store(0)
+	pause := settlePause
+	rest := func(err error) error {
+		l.unsettled.CompareAndSwap(0, l.now().UnixNano())
 		select {
 		case <-l.stop:
 			return fmt.Errorf("%w: %w", ErrUnknown, err)
 		case <-time.After(pause):
+			pause = min(2*pause, settlePauseMax)
+			return nil
 		}
 	}
-	return nil
+	for {
+		// 1. Try.
+		attempt, cancel := context.WithTimeout(ctx, storeTimeout)
+		err := l.store.Commit(attempt, b)
+		cancel()
+		if err == nil {
+			return nil
+		}
+
+		// 2. This attempt, or one before it, may have written the batch.
+		if !errors.Is(err, ErrNotReady) {
+			if !errors.Is(err, ErrConflict) {
+				l.logger.Warn("outcome of a commit is unknown", zap.Int64("size", b.New.Tree.Size), zap.Error(err))
+			}
+			there, e := l.committed(ctx, b)
+			for e != nil {
+				if err := rest(e); err != nil {
+					return err
+				}
+				there, e = l.committed(ctx, b)
+			}
+			if there {
+				return nil
+			}
+			if errors.Is(err, ErrConflict) {
+				return ErrConflict
+			}
+		}
+
+		// 3. It is not there, but may still come: the store could be at it.
+		// The same batch again settles that, since all attempts stand on the
+		// same head and only one of them can follow it.
+		if err := rest(err); err != nil {
+			return err
+		}
+	}
 }
 
 // committed reads from the store whether b is in the log at this moment.

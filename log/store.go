@@ -20,6 +20,9 @@ var (
 	// ErrConflict means that a batch was refused because the head was no
 	// longer the one it was built on. Nothing of it was written.
 	ErrConflict = errors.New("head moved")
+	// ErrNotReady means that the store cannot take a batch at the moment and
+	// wrote nothing of it.
+	ErrNotReady = errors.New("the store is not ready")
 	// ErrNotFound means that there is no such tile, entry or attachment.
 	ErrNotFound = errors.New("not found")
 )
@@ -127,8 +130,8 @@ type Store interface {
 	Create(ctx context.Context, h Head) error
 
 	// Commit writes all of the batch or nothing. It returns ErrConflict, and
-	// wrote nothing, if the head's tree is not b.Old.Tree. After any other
-	// error the outcome is unknown: the batch may be there, may not, and may
+	// wrote nothing, if the head's tree is not b.Old.Tree, or ErrNotReady if
+	// it did not try. After any other error the outcome is unknown: the batch may be there, may not, and may
 	// still come; the caller finds out by reading the head and the nonce of
 	// the segment at b.Old.Tree.Size.
 	Commit(ctx context.Context, b *Batch) error

@@ -40,6 +40,9 @@ func (p *Prover) Keep(grown []Grown) {
 	}
 }
 
+// Forget drops all tiles that were kept, after one has turned out to be wrong.
+func (p *Prover) Forget() { p.cache.Purge() }
+
 // Inclusion returns the hashes, leaf to root, that prove the leaf at index in
 // the tree of the given size, at most that of the edge.
 // https://www.rfc-editor.org/rfc/rfc6962#section-2.1.1
