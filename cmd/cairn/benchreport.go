@@ -134,7 +134,7 @@ func (r *report) print(w io.Writer) error {
 	if r.Certificate != "" {
 		row("proposals", "%d bytes each, with a %s certificate of %d bytes", r.ProposalBytes, r.Certificate, r.CertificateBytes)
 	} else {
-		row("keys", "%d different entries of %d, each asked for %.1f times", r.Keys, r.LogSize, float64(r.Requests)/float64(r.Keys))
+		row("keys", "%d different entries of %d, each asked for %.1f times in the mean", r.Keys, r.LogSize, float64(r.Requests)/float64(r.Keys))
 	}
 	row("accepted", "%d in %.2f s: %.0f a second", r.Accepted, r.Seconds, r.PerSecond)
 	row("latency", "p50 %.3g ms, p90 %.3g ms, p99 %.3g ms, max %.3g ms", r.P50, r.P90, r.P99, r.Max)
