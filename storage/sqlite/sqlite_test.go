@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -134,6 +135,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	flag.Set("rapid.checks", "30") // instead of 100, unless asked: each makes a file
 	m.Run()
 }
 
