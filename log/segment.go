@@ -109,7 +109,7 @@ func encodeSegment(records []Record, packed [][]byte) ([]byte, error) {
 // DecodeSegment returns the records of a segment. Promises are parts of its
 // data and must not be changed.
 func DecodeSegment(s Segment) ([]Record, error) {
-	records := make([]Record, 0, min(s.Count, MaxSegment))
+	records := make([]Record, 0, max(0, min(s.Count, MaxSegment)))
 	err := walk(s, func(r Record, p packedRecord) error {
 		r.Keys = make([]Key, len(p.keys)/KeySize)
 		for i := range r.Keys {

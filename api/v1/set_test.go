@@ -242,24 +242,6 @@ func TestNewSignerRefuses(t *testing.T) {
 	}
 }
 
-func FuzzParseEntryID(f *testing.F) {
-	for _, v := range load(f).IDParsing {
-		f.Add(v.Input)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		id, err := v1.ParseEntryID(s)
-		if err != nil {
-			return
-		}
-		if id.TreeID < 0 || (id.TreeID == 0) != (len(s) == 64) {
-			t.Fatalf("parsed %q as tree %d", s, id.TreeID)
-		}
-		if !strings.HasSuffix(id.String(), strings.ToLower(s)) {
-			t.Fatalf("parsed %q as %s", s, id)
-		}
-	})
-}
-
 func BenchmarkSignEntry(b *testing.B) {
 	s, _ := newSigner(b)
 	body := make([]byte, 2500)
