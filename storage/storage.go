@@ -19,6 +19,8 @@ import (
 //	sqlite:path                a file, made if there is none
 //	postgres://user@host/db    a database; ?search_path=name chooses a schema, made if there is none
 //
+// A Postgres server that may lose what it acknowledged (fsync off, say) is
+// refused, unless the URL has accept_data_loss=yes: for tests.
 // An open store may still hold no log: see log.ErrNoLog.
 func Open(ctx context.Context, url string) (log.Store, error) {
 	scheme, rest, _ := strings.Cut(url, ":")

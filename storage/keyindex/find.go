@@ -205,6 +205,29 @@ func (ix *Index) extend(size int64, fresh []Append, from int64, keys []log.Key, 
 	return true
 }
 
+// Absent is Absent of log.Screener.
+func (ix *Index) Absent(keys []log.Key, size int64) []bool {
+	absent := make([]bool, len(keys))
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	if !ix.loaded || ix.tail.past < size {
+		return absent
+	}
+next:
+	for i, k := range keys {
+		if len(ix.tail.at[k]) > 0 {
+			continue
+		}
+		for _, r := range ix.runs {
+			if filter(r.Filter).has(k) {
+				continue next
+			}
+		}
+		absent[i] = true
+	}
+	return absent
+}
+
 // Added says that a commit of keys, of the entries from start up to past,
 // succeeded. It need not be called, but saves reading them back.
 func (ix *Index) Added(start, past int64, keys []log.KeyAt) {

@@ -169,3 +169,6 @@ func (s *Store) Attachment(ctx context.Context, index int64) ([]byte, error) {
 	}
 	return blob(data), nil
 }
+
+// Absent implements log.Screener.
+func (s *Store) Absent(keys []log.Key, size int64) []bool { return s.keys.Absent(keys, size) }

@@ -43,7 +43,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 
 func openSizes(ctx context.Context, path string, sizes keyindex.Sizes) (*Store, error) {
 	if path == "" || path == ":memory:" {
-		return nil, fmt.Errorf("open sqlite: %q is not the path of a file. A log in memory is memory:", path)
+		return nil, fmt.Errorf("open sqlite: %q is not the path of a file (a log in memory has the URL memory:)", path)
 	}
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)

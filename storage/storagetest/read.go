@@ -214,3 +214,61 @@ func testAttachments(t *testing.T, m Medium) {
 		}
 	}
 }
+
+// testAbsent has a Screener, if the store is one, say which keys are in no
+// entry: never one that is there, whoever wrote it; and most that are not.
+func testAbsent(t *testing.T, m Medium) {
+	a, head := create(t, m)
+	s, ok := a.(log.Screener)
+	if !ok {
+		return // it is for stores that are told apart by nothing else
+	}
+	b := m(t)
+	here, there := batch(head, 20, 16), (*log.Batch)(nil)
+	head = commit(t, a, here)
+	absent := func(keys []log.KeyAt, size int64) (n int) {
+		t.Helper()
+		list := make([]log.Key, len(keys))
+		for i, k := range keys {
+			list[i] = k.Key
+		}
+		for _, yes := range s.Absent(list, size) {
+			if yes {
+				n++
+			}
+		}
+		return n
+	}
+	if n := absent(here.Keys, head.Tree.Size); n > 0 {
+		t.Errorf("%d keys of %d that were committed here are said to be absent", n, len(here.Keys))
+	}
+	strange := make([]log.KeyAt, 1000)
+	for i := range strange {
+		strange[i].Key = log.Key(hash("strange", int64(i)))
+	}
+	// One search, so that the store has loaded what it screens by.
+	if _, err := a.Find(t.Context(), []log.Key{strange[0].Key}, -1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := absent(strange, head.Tree.Size); n < 900 {
+		t.Errorf("only %d keys of 1000 that are nowhere are said to be absent", n)
+	}
+	if n := absent(strange, head.Tree.Size+1); n > 0 {
+		t.Errorf("%d keys are said to be absent from a log larger than the store knows", n)
+	}
+
+	there = batch(head, 20, 16)
+	head = commit(t, b, there)
+	if n := absent(there.Keys, head.Tree.Size); n > 0 {
+		t.Errorf("%d keys that another replica committed are said to be absent", n)
+	}
+	if _, err := a.Find(t.Context(), []log.Key{strange[0].Key}, -1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := absent(append(there.Keys, here.Keys...), head.Tree.Size); n > 0 {
+		t.Errorf("after a search %d keys that are there are said to be absent", n)
+	}
+	if n := absent(strange, head.Tree.Size); n < 900 {
+		t.Errorf("after a search only %d keys of 1000 that are nowhere are said to be absent", n)
+	}
+}

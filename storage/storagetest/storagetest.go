@@ -39,6 +39,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Medium) {
 		"Tiles":             testTiles,
 		"Find":              testFind,
 		"FindMany":          testFindMany,
+		"Absent":            testAbsent,
 		"Attachments":       testAttachments,
 		"Canceled":          testCanceled,
 		"Reopen":            testReopen,
