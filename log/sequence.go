@@ -223,7 +223,7 @@ func (l *Log) sift(ctx context.Context, st *state, batch []*pending) (fresh, twi
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	found, err := l.store.Find(ctx, keys, -1, placesLimit)
+	found, err := l.lookUp(ctx, keys, st.head.Tree.Size)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -249,6 +249,34 @@ func (l *Log) sift(ctx context.Context, st *state, batch []*pending) (fresh, twi
 		p.finish(Entry{}, nil, &DuplicateError{Index: index, Hash: p.hash})
 	}
 	return fresh, twins, nil
+}
+
+// lookUp returns the first indexes of each key. It may leave out what is at
+// size or later.
+func (l *Log) lookUp(ctx context.Context, keys []Key, size int64) ([][]int64, error) {
+	screener, ok := l.store.(Screener)
+	if !ok {
+		return l.store.Find(ctx, keys, -1, placesLimit)
+	}
+	var unsure []Key
+	var at []int
+	for i, absent := range screener.Absent(keys, size) {
+		if !absent {
+			unsure, at = append(unsure, keys[i]), append(at, i)
+		}
+	}
+	all := make([][]int64, len(keys))
+	if len(unsure) == 0 {
+		return all, nil
+	}
+	found, err := l.store.Find(ctx, unsure, -1, placesLimit)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range found {
+		all[at[i]] = f
+	}
+	return all, nil
 }
 
 // among returns the index, of those that share the leaf's key, that holds the

@@ -138,3 +138,11 @@ type Store interface {
 
 	Close() error
 }
+
+// A Screener is a Store that knows of most keys, without reading anything,
+// that no entry has them. It saves the look-up of leaves that are new.
+type Screener interface {
+	// Absent says for each key whether it is certain that no entry with an
+	// index below size has it.
+	Absent(keys []Key, size int64) []bool
+}

@@ -96,12 +96,14 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	if err := os.MkdirAll(h.data, 0o700); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
-	lasting := h.storage != "memory:"
+	if err := syncDir(filepath.Dir(h.data)); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
+	}
 	remembered, err := readMemo(h.memoPath())
 	if err != nil {
 		return nil, err
 	}
-	if !lasting {
+	if !h.lasting() {
 		remembered = nil // such a log is a new one at each start
 	}
 
@@ -178,7 +180,7 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	if h.signer, err = v1.NewSigner(h.key, h.identity.Origin, h.identity.TreeID); err != nil {
 		return nil, err
 	}
-	if lasting && remembered == nil {
+	if h.lasting() && remembered == nil {
 		if err := writeMemo(h.memoPath(), memoOf(h.identity)); err != nil {
 			return nil, err
 		}
@@ -245,6 +247,9 @@ func randomTreeID() int64 {
 	}
 }
 
+// lasting says that the log is there after the process.
+func (h *home) lasting() bool { return h.storage != "memory:" }
+
 func (h *home) memoPath() string { return filepath.Join(h.data, "log.json") }
 
 // readMemo returns nil if there is none.
@@ -263,27 +268,12 @@ func readMemo(path string) (*memo, error) {
 	return &m, nil
 }
 
-// writeMemo writes a file that appears whole and is durable.
 func writeMemo(path string, m memo) error {
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".log-*")
-	if err != nil {
-		return fmt.Errorf("remember the log: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
+	if err := writeFile(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("remember the log: %w", err)
 	}
 	return nil

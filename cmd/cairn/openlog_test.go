@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"encoding/hex"
 	"encoding/pem"
@@ -12,8 +13,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/sign"
@@ -338,5 +341,66 @@ func TestRedact(t *testing.T) {
 		if got := redact(in); got != want {
 			t.Errorf("redact(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestSetBack starts on a database that was set back to before the newest
+// checkpoint: a server must not sign a second history.
+func TestSetBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h := mustOpen(t, flagsIn(dir), openOrCreate)
+	open := func() (*log.Log, error) {
+		seen, err := h.seen()
+		if err != nil {
+			return nil, err
+		}
+		return log.Open(withoutCancel(t), h.store, log.Options{Identity: h.identity, Signer: h.signer, Seen: seen})
+	}
+	l, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{"one", "two"} {
+		if _, err := l.Add(withoutCancel(t), log.Leaf{Body: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, end := context.WithCancel(withoutCancel(t))
+	end()
+	h.remember(ended, l, zap.NewNop())
+	l.Close()
+	if l, err = open(); err != nil {
+		t.Fatalf("the same database: %v", err)
+	}
+	l.Close()
+	h.store.Close()
+
+	// The database is lost, and an empty one of the same log stands in for it.
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(filepath.Join(dir, "cairn.db"+suffix)); err != nil && suffix == "" {
+			t.Fatal(err)
+		}
+	}
+	if h.store, err = storage.Open(withoutCancel(t), h.storage); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.store.Close() })
+	if err := log.Create(withoutCancel(t), h.store, h.identity, h.signer, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var back *log.RollbackError
+	if _, err := open(); !errors.As(err, &back) || back.Seen.Size != 2 {
+		t.Fatalf("a database that was set back: %v", err)
+	}
+	if text := h.rolledBack(back).Error(); !strings.Contains(text, "2 entries") || !strings.Contains(text, "newest.checkpoint") {
+		t.Errorf("the refusal is %q", text)
+	}
+
+	if err := os.WriteFile(h.newestPath(), []byte("not a checkpoint"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(); err == nil {
+		t.Error("a damaged checkpoint: no error")
 	}
 }

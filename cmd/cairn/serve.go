@@ -101,16 +101,28 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		logger.Warn("every user of this machine can read the log's private key; chmod 600 it", zap.String("key", h.keyPath))
 	}
 	metrics := api.NewMetrics(build())
+	seen, err := h.seen()
+	if err != nil {
+		return err
+	}
 	l, err := log.Open(ctx, h.store, log.Options{
 		Identity: h.identity,
 		Signer:   h.signer,
 		Logger:   logger,
 		Observe:  metrics.Commit,
+		Seen:     seen,
 	})
+	if back := (*log.RollbackError)(nil); errors.As(err, &back) {
+		return h.rolledBack(back)
+	}
 	if err != nil {
 		return err
 	}
 	defer l.Close()
+	remembering, stop := context.WithCancel(context.WithoutCancel(ctx))
+	remembered := make(chan struct{})
+	go func() { defer close(remembered); h.remember(remembering, l, logger) }()
+	defer func() { stop(); <-remembered }()
 	if err := metrics.Watch(l); err != nil {
 		return err
 	}
