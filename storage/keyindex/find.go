@@ -239,15 +239,15 @@ func (ix *Index) Added(start, past int64, keys []log.KeyAt) {
 	ix.nudge()
 }
 
-// Ready returns an error if more keys wait to be indexed than should: a
-// commit must wait then.
+// Ready returns a log.ErrNotReady if more keys wait to be indexed than should:
+// a commit must wait then.
 func (ix *Index) Ready() error {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	if !ix.loaded || len(ix.tail.keys) < maxTail {
 		return nil
 	}
-	return fmt.Errorf("%d keys wait to be indexed: %w", len(ix.tail.keys), cmp.Or(ix.failed, errBehind))
+	return fmt.Errorf("%w: %d keys wait to be indexed: %w", log.ErrNotReady, len(ix.tail.keys), cmp.Or(ix.failed, errBehind))
 }
 
 // load reads runs and tail anew.

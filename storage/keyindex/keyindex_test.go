@@ -353,8 +353,8 @@ func TestSaysWhenBehind(t *testing.T) {
 	}
 	keys := make([]log.KeyAt, maxTail)
 	s.Added(0, maxTail, keys)
-	if err := s.Ready(); !errors.Is(err, errBehind) {
-		t.Errorf("Ready: %v, want errBehind", err)
+	if err := s.Ready(); !errors.Is(err, log.ErrNotReady) || !errors.Is(err, errBehind) {
+		t.Errorf("Ready: %v, want ErrNotReady and errBehind", err)
 	}
 	s.failed = errFault
 	if err := s.Ready(); !errors.Is(err, errFault) {
