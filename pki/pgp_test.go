@@ -239,7 +239,7 @@ func TestPGPText(t *testing.T) {
 			t.Errorf("%.40q: verified another text", text)
 		}
 		// What follows the first signature by a known key does not matter.
-		for _, more := range []string{"\n", string(sig.Bytes()), string(k.sign(t, []byte("x")))} {
+		for _, more := range []string{"\n", sig.String(), string(k.sign(t, []byte("x")))} {
 			if _, err := p.VerifyDetached([]byte(text), append(sig.Bytes(), more...)); err != nil {
 				t.Errorf("%.40q: followed by %q: %v", text, more, err)
 			}
