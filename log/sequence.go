@@ -401,6 +401,10 @@ func (l *Log) commit(ctx context.Context, b *Batch) error {
 			return nil
 		}
 
+		if errors.Is(err, ErrNotReady) && pause == settlePause {
+			l.logger.Warn("commits have to wait", zap.Error(err))
+		}
+
 		// 2. This attempt, or one before it, may have written the batch.
 		if !errors.Is(err, ErrNotReady) {
 			if !errors.Is(err, ErrConflict) {

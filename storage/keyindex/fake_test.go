@@ -104,7 +104,7 @@ func (d *fakeDisk) Runs(_ context.Context, have []int64) (runs []*Run, err error
 
 func (d *fakeDisk) Claim(_ context.Context, owner Owner, now, until int64) (ok bool, err error) {
 	err = d.do("Claim", func() error {
-		if ok = d.owner == owner || d.expires <= now; ok {
+		if ok = d.owner == owner || d.expires <= now || d.expires > 2*until-now; ok {
 			d.owner, d.expires = owner, until
 		}
 		return nil

@@ -18,10 +18,11 @@ type Index struct {
 	sizes Sizes
 	owner Owner
 
-	loading sync.Mutex // held while what is below is read anew
+	loading chan struct{} // holds a token while what is below is read anew
 
 	mu     sync.RWMutex
 	loaded bool
+	loads  int // how often it was
 	runs   []*Run // in order, up to the start of the tail; the slice is never changed
 	tail   *tail
 	kept   int   // how often the keeper of this index changed runs
@@ -46,6 +47,7 @@ func (ix *Index) Find(ctx context.Context, keys []log.Key, after int64, limit in
 		return make([][]int64, len(keys)), ctx.Err()
 	}
 	for range attempts {
+		loads := ix.loadCount()
 		found, ok, err := ix.find(ctx, keys, max(after, -1), limit)
 		if err != nil {
 			return nil, fmt.Errorf("find keys: %w", err)
@@ -53,7 +55,7 @@ func (ix *Index) Find(ctx context.Context, keys []log.Key, after int64, limit in
 		if ok {
 			return found, nil
 		}
-		if err := ix.load(ctx); err != nil {
+		if err := ix.load(ctx, loads); err != nil {
 			return nil, fmt.Errorf("find keys: %w", err)
 		}
 	}
@@ -250,10 +252,27 @@ func (ix *Index) Ready() error {
 	return fmt.Errorf("%w: %d keys wait to be indexed: %w", log.ErrNotReady, len(ix.tail.keys), cmp.Or(ix.failed, errBehind))
 }
 
-// load reads runs and tail anew.
-func (ix *Index) load(ctx context.Context) error {
-	ix.loading.Lock()
-	defer ix.loading.Unlock()
+func (ix *Index) loadCount() int {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return ix.loads
+}
+
+// load reads runs and tail anew, unless somebody has done so since there had
+// been the given number of loads.
+func (ix *Index) load(ctx context.Context, loads int) error {
+	select {
+	case ix.loading <- struct{}{}:
+		defer func() { <-ix.loading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ix.mu.RLock()
+	done := ix.loaded && ix.loads != loads
+	ix.mu.RUnlock()
+	if done {
+		return nil
+	}
 	for range attempts {
 		have := make(map[int64]*Run)
 		ix.mu.RLock()
@@ -305,6 +324,7 @@ func (ix *Index) load(ctx context.Context) error {
 			t.follow(ix.tail) // commits since the disk was read
 		}
 		ix.loaded, ix.runs, ix.tail = true, runs, t
+		ix.loads++
 		ix.nudge()
 		ix.mu.Unlock()
 		return nil

@@ -20,7 +20,7 @@ const (
 // Open reads the index of disk and starts to keep it.
 func Open(ctx context.Context, disk Disk, sizes Sizes) (*Index, error) {
 	ix := newIndex(disk, sizes)
-	if err := ix.load(ctx); err != nil {
+	if err := ix.load(ctx, 0); err != nil {
 		return nil, fmt.Errorf("read key index: %w", err)
 	}
 	ctx, ix.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -29,7 +29,7 @@ func Open(ctx context.Context, disk Disk, sizes Sizes) (*Index, error) {
 }
 
 func newIndex(disk Disk, sizes Sizes) *Index {
-	ix := &Index{disk: disk, sizes: sizes, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	ix := &Index{disk: timed{disk}, sizes: sizes, loading: make(chan struct{}, 1), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	rand.Read(ix.owner[:]) // never fails
 	return ix
 }
@@ -86,10 +86,13 @@ func (k *keeper) step(ctx context.Context) error {
 	}
 	k.mu.Lock()
 	k.failed = err
+	if err != nil {
+		k.until = time.Time{} // claim anew, and clean up what is left over
+	}
 	k.loaded = k.loaded && err == nil
 	k.mu.Unlock()
 	if err != nil {
-		k.load(ctx) // or else a search does it
+		k.load(ctx, k.loadCount()) // or else a search does it
 	}
 	k.mu.Lock()
 	k.nudge()
@@ -137,7 +140,7 @@ func (k *keeper) claim(ctx context.Context) error {
 		return nil
 	}
 	// Somebody else may have had it in between.
-	if err := k.load(ctx); err != nil {
+	if err := k.load(ctx, k.loadCount()); err != nil {
 		return err
 	}
 	left, err := k.disk.Leftover(ctx)
@@ -216,7 +219,7 @@ func (k *keeper) flush(ctx context.Context) error {
 			// A search read everything anew while this was written, and so
 			// has the run already or will find out that it has not.
 			k.mu.Unlock()
-			if err := k.load(ctx); err != nil {
+			if err := k.load(ctx, k.loadCount()); err != nil {
 				return err
 			}
 			continue

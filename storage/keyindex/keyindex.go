@@ -44,7 +44,9 @@ type Disk interface {
 	Runs(ctx context.Context, have []int64) ([]*Run, error)
 
 	// Claim takes the lease for owner until the given time, if it is free,
-	// run out at the time now, or already owner's. Times are Unix seconds.
+	// run out at the time now, already owner's, or goes on for so long that
+	// the clock of who took it must be wrong: beyond until by more than from
+	// now to until. Times are Unix seconds.
 	Claim(ctx context.Context, owner Owner, now, until int64) (bool, error)
 
 	// Apply makes a change in one transaction. It fails with ErrMoved, and
@@ -116,7 +118,7 @@ type Sizes struct {
 var Default = Sizes{Flush: 1 << 15, Fanout: 8, Levels: 4, PageRows: 100, Chunk: 256}
 
 // maxTail is how many keys may wait in the tail before commits have to wait
-// for the index: some 60 MB of memory.
+// for the index: some 130 MB of memory.
 const maxTail = 1 << 20
 
 // rowSize is the length of a row of a page: a key, and the entry's index less

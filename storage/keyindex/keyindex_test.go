@@ -165,7 +165,7 @@ func TestLostLease(t *testing.T) {
 		ctx := t.Context()
 		first, second := m.servers[0], m.servers[1]
 		for _, s := range m.servers {
-			if err := s.load(ctx); err != nil {
+			if err := s.load(ctx, s.loadCount()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -348,7 +348,7 @@ func TestSaysWhenBehind(t *testing.T) {
 	t.Parallel()
 	m := newModel(1)
 	s := m.servers[0]
-	if err := s.load(t.Context()); err != nil {
+	if err := s.load(t.Context(), s.loadCount()); err != nil {
 		t.Fatal(err)
 	}
 	keys := make([]log.KeyAt, maxTail)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/storage/keyindex"
@@ -38,7 +39,9 @@ func (s *Store) Create(ctx context.Context, h log.Head) error {
 // The statements of a commit. The first locks the head row, so that commits
 // of several servers queue there, and whoever comes second finds another size
 // and root. The others then find that the head is not of this batch's nonce,
-// and add nothing.
+// and add nothing. When the same batch comes a second time after all, the head
+// is of its nonce, and the second statement fails because its segments are
+// there: the caller then finds out that they are its own.
 const (
 	moveHead = `
 		UPDATE head SET size = $1, root = $2, time = $3, nonce = $4, checkpoint = $5
@@ -64,16 +67,39 @@ func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
 	if err := s.keys.Ready(); err != nil {
 		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
 	}
-	moved, err := s.commit(ctx, b)
+	conn, err := s.write.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("commit batch at %d: %w: %w", b.Old.Tree.Size, log.ErrNotReady, err)
+	}
+	// Once sent, a commit is not cancelled: while it waits for a standby, a
+	// cancel would make it visible without the standby having it. The end of
+	// ctx only ends our waiting; the batch may still come then.
+	done := make(chan error, 1)
+	go func() {
+		defer conn.Release()
+		done <- s.commit(context.WithoutCancel(ctx), conn, b)
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil && err != log.ErrConflict {
+		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
+	}
+	return err
+}
+
+// commit sends a batch and returns ErrConflict if nothing of it was written.
+func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, b *log.Batch) error {
+	moved, err := send(ctx, conn, b)
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg) && (pg.Code == serializationFailure || pg.Code == deadlockDetected):
-		// The server rolled the transaction back, and says so. A unique
-		// violation is none of these: who moved the head finds the places of
-		// its entries free, or the database is damaged.
+		// The server rolled the transaction back, and says so.
 		return log.ErrConflict
 	case err != nil:
-		return fmt.Errorf("commit batch at %d: %w", b.Old.Tree.Size, err)
+		return err
 	case !moved:
 		return log.ErrConflict
 	}
@@ -81,7 +107,8 @@ func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
 	return nil
 }
 
-func (s *Store) commit(ctx context.Context, b *log.Batch) (moved bool, err error) {
+// send returns whether the batch moved the head.
+func send(ctx context.Context, conn *pgxpool.Conn, b *log.Batch) (moved bool, err error) {
 	nonce := b.New.Nonce[:]
 	q := new(pgx.Batch)
 	q.Queue(moveHead, b.New.Tree.Size, b.New.Tree.Root[:], b.New.Time, nonce, b.New.Checkpoint,
@@ -110,7 +137,7 @@ func (s *Store) commit(ctx context.Context, b *log.Batch) (moved bool, err error
 		}
 		q.Queue(addAttachments, nonce, idx, data)
 	}
-	results := s.write.SendBatch(ctx, q)
+	results := conn.SendBatch(ctx, q)
 	tag, err := results.Exec()
 	// Close reads to the end of the transaction: before that nothing is sure.
 	return tag.RowsAffected() == 1, errors.Join(err, results.Close())

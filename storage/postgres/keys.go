@@ -101,7 +101,7 @@ func (d *disk) Leftover(ctx context.Context) ([]keyindex.PageID, error) {
 func (d *disk) Claim(ctx context.Context, owner keyindex.Owner, now, until int64) (bool, error) {
 	tag, err := d.write.Exec(ctx, `
 		UPDATE key_owner SET owner = $1, expires = $3
-		WHERE id = 1 AND (owner = $1 OR expires <= $2)`, owner[:], now, until)
+		WHERE id = 1 AND (owner = $1 OR expires <= $2 OR expires > 2 * $3::bigint - $2)`, owner[:], now, until)
 	return tag.RowsAffected() == 1, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/cairnlog/cairn/log"
@@ -62,6 +63,12 @@ func openSizes(ctx context.Context, url string, sizes keyindex.Sizes) (*Store, e
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	config.ConnConfig.DialFunc = dial
+	if config.ConnConfig.ValidateConnect == nil {
+		// Of several hosts only the primary will do: a standby shows an old
+		// log, which looks like one that was set back.
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	commitLevel, err := prepare(ctx, config.ConnConfig, lossy)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
@@ -78,6 +85,8 @@ func openSizes(ctx context.Context, url string, sizes keyindex.Sizes) (*Store, e
 		"tcp_keepalives_idle", "10",
 		"tcp_keepalives_interval", "5",
 		"tcp_keepalives_count", "3",
+		// Nor one that is there and does nothing.
+		"idle_in_transaction_session_timeout", "10s",
 	)
 	read := config.Copy()
 	if !strings.Contains(url, "pool_max_conns") {

@@ -123,7 +123,7 @@ func (d *disk) Leftover(ctx context.Context) ([]keyindex.PageID, error) {
 func (d *disk) Claim(ctx context.Context, owner keyindex.Owner, now, until int64) (bool, error) {
 	r, err := d.write.ExecContext(ctx, `
 		UPDATE key_owner SET owner = ?1, expires = ?3
-		WHERE id = 1 AND (owner = ?1 OR expires <= ?2)`, owner[:], now, until)
+		WHERE id = 1 AND (owner = ?1 OR expires <= ?2 OR expires > 2 * ?3 - ?2)`, owner[:], now, until)
 	if err != nil {
 		return false, err
 	}
