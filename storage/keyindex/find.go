@@ -22,7 +22,7 @@ type Index struct {
 
 	mu     sync.RWMutex
 	loaded bool
-	loads  int // how often it was
+	loads  int    // how often it was
 	runs   []*Run // in order, up to the start of the tail; the slice is never changed
 	tail   *tail
 	kept   int   // how often the keeper of this index changed runs
