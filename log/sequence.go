@@ -307,10 +307,15 @@ func (l *Log) among(ctx context.Context, st *state, leaf merkle.Hash, indexes []
 	return -1, nil
 }
 
-// sign signs the tree of the head and each record, on all processors.
+// signAlone is how many signatures a goroutine should have to do: to wake
+// another processor takes as long as one or two.
+const signAlone = 4
+
+// sign signs the tree of the head and each record, on all processors if there
+// are many.
 func (l *Log) sign(head *Head, records []Record) error {
 	var next atomic.Int64
-	errs := make([]error, min(runtime.GOMAXPROCS(0), len(records)+1))
+	errs := make([]error, max(min(runtime.GOMAXPROCS(0), (len(records)+1)/signAlone), 1))
 	work := func(worker int) {
 		for {
 			i := int(next.Add(1) - 1)
