@@ -26,7 +26,7 @@ race: ## run the tests of what is concurrent under the race detector
 	.ci/with-postgres go test -race $(RACE)
 
 lint: ## check format, go vet, staticcheck
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "not formatted: $$bad" >&2; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
 

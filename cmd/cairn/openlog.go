@@ -93,10 +93,7 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	}
 
 	// 1. The directory and what it remembers.
-	if err := os.MkdirAll(h.data, 0o700); err != nil {
-		return nil, fmt.Errorf("create data directory: %w", err)
-	}
-	if err := syncDir(filepath.Dir(h.data)); err != nil {
+	if err := makeDir(h.data); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	remembered, err := readMemo(h.memoPath())
@@ -277,6 +274,18 @@ func writeMemo(path string, m memo) error {
 		return fmt.Errorf("remember the log: %w", err)
 	}
 	return nil
+}
+
+// makeDir makes a directory that is durable. One that is there is left alone:
+// its parent may be closed to us.
+func makeDir(dir string) error {
+	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 func syncDir(dir string) error {
