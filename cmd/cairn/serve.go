@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,7 +68,15 @@ func startError(err error) error {
 	return &ExitError{exitTrouble, err}
 }
 
+// memoryLimit is what Go's memory should stay below: the caches and a full
+// pool take two thirds of it. Without a limit the collector lets garbage grow
+// to as much again. Variable GOMEMLIMIT sets another.
+const memoryLimit = 224 << 20
+
 func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	logger, err := newLogger(errOut, c.LogLevel, c.LogFormat)
 	if err != nil {
 		return err
