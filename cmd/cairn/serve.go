@@ -71,7 +71,7 @@ func startError(err error) error {
 // memoryLimit is what Go's memory should stay below: the caches and a full
 // pool take two thirds of it. Without a limit the collector lets garbage grow
 // to as much again. Variable GOMEMLIMIT sets another.
-const memoryLimit = 224 << 20
+const memoryLimit = 176 << 20
 
 func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
