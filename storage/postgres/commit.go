@@ -76,8 +76,9 @@ func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
 	// ctx only ends our waiting; the batch may still come then.
 	done := make(chan error, 1)
 	go func() {
-		defer conn.Release()
-		done <- s.commit(context.WithoutCancel(ctx), conn, b)
+		err := s.commit(context.WithoutCancel(ctx), conn, b)
+		conn.Release() // first, so that the next commit finds it, with its prepared statements
+		done <- err
 	}()
 	select {
 	case err = <-done:
