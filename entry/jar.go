@@ -42,13 +42,7 @@ func (s *jar) member(r *jcs.Reader, name []byte) error {
 			case "content":
 				return readString(r, &s.signature)
 			case "publicKey":
-				s.key = nil
-				return readObject(r, &s.hasKey, func(name []byte) error {
-					if string(name) == "content" {
-						return readString(r, &s.key)
-					}
-					return nil
-				})
+				return readContent(r, &s.hasKey, &s.key)
 			}
 			return nil
 		})

@@ -48,13 +48,7 @@ func (s *rekord) member(r *jcs.Reader, name []byte) error {
 			case "format":
 				return readString(r, &s.format)
 			case "publicKey":
-				s.key = nil
-				return readObject(r, &s.hasKey, func(name []byte) error {
-					if string(name) == "content" {
-						return readString(r, &s.key)
-					}
-					return nil
-				})
+				return readContent(r, &s.hasKey, &s.key)
 			}
 			return nil
 		})

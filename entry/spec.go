@@ -44,6 +44,18 @@ func readString(r *jcs.Reader, dst *[]byte) (err error) {
 	return err
 }
 
+// readContent reads the next value if it is an object, and of it the member
+// content, as keys have it; otherwise *dst is nil.
+func readContent(r *jcs.Reader, there *bool, dst *[]byte) error {
+	*dst = nil
+	return readObject(r, there, func(name []byte) error {
+		if string(name) == "content" {
+			return readString(r, dst)
+		}
+		return nil
+	})
+}
+
 // A content is bytes that travel in base64.
 type content struct {
 	raw  []byte
