@@ -31,12 +31,7 @@ lint: ## check format, go vet, staticcheck
 	go run $(STATICCHECK) ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@go test -list '^Fuzz' ./... | \
-	awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, f[i]; n = 0 }' | \
-	while read -r pkg target; do \
-		echo "== $$pkg $$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
-	done
+	.ci/fuzz $(FUZZTIME)
 
 bench: ## run the Go benchmarks; BENCH=pattern chooses
 	.ci/with-postgres go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
