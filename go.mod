@@ -3,6 +3,7 @@ module github.com/cairnlog/cairn
 go 1.26.0
 
 require (
+	filippo.io/mldsa v1.0.0
 	github.com/ProtonMail/go-crypto v1.4.1
 	github.com/alecthomas/kong v1.17.0
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2
