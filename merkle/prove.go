@@ -149,22 +149,9 @@ func (p *Prover) nodes(ctx context.Context, e *Edge, ids []compact.NodeID) ([]Ha
 	if len(missing) == 0 {
 		return hashes, nil
 	}
-	rows, err := p.tiles.ReadTiles(ctx, missing)
+	read, err := p.read(ctx, missing)
 	if err != nil {
-		return nil, fmt.Errorf("read tiles: %w", err)
-	}
-	read := make(map[tileID]*expanded, len(rows))
-	for i, row := range rows {
-		if len(row) != TileWidth*HashSize {
-			return nil, fmt.Errorf("read tile %v: %d bytes", missing[i], len(row))
-		}
-		x, err := expand(row)
-		if err != nil {
-			return nil, fmt.Errorf("read tile %v: %w", missing[i], err)
-		}
-		id := tileID{missing[i].Level, missing[i].Index}
-		read[id] = x
-		p.cache.Add(id, x)
+		return nil, err
 	}
 	for _, i := range absent {
 		id := ids[i]
@@ -173,6 +160,28 @@ func (p *Prover) nodes(ctx context.Context, e *Edge, ids []compact.NodeID) ([]Ha
 		hashes[i] = x.at[height][id.Index&(TileWidth>>height-1)]
 	}
 	return hashes, nil
+}
+
+// read reads full tiles and keeps them.
+func (p *Prover) read(ctx context.Context, tiles []Tile) (map[tileID]*expanded, error) {
+	rows, err := p.tiles.ReadTiles(ctx, tiles)
+	if err != nil {
+		return nil, fmt.Errorf("read tiles: %w", err)
+	}
+	read := make(map[tileID]*expanded, len(rows))
+	for i, row := range rows {
+		if len(row) != TileWidth*HashSize {
+			return nil, fmt.Errorf("read tile %v: %d bytes", tiles[i], len(row))
+		}
+		x, err := expand(row)
+		if err != nil {
+			return nil, fmt.Errorf("read tile %v: %w", tiles[i], err)
+		}
+		id := tileID{tiles[i].Level, tiles[i].Index}
+		read[id] = x
+		p.cache.Add(id, x)
+	}
+	return read, nil
 }
 
 // TileRoot returns the root over the hashes of a full tile, which is the hash
