@@ -31,6 +31,9 @@ type Leaf struct {
 	Body       []byte   // leaf bytes, 1 to MaxLeafSize
 	Terms      []string // search terms; compared without regard to case
 	Attachment []byte   // kept beside the leaf, nil for none
+	// NoPromise saves the signature of a promise. Should one be wanted later,
+	// Entry makes it.
+	NoPromise bool
 }
 
 // An Entry is a leaf with its index.
@@ -39,7 +42,7 @@ type Entry struct {
 	Time          int64 // integrated time, Unix seconds
 	Hash          merkle.Hash
 	Body          []byte
-	Promise       []byte // what Signer.SignEntry made when the entry was added
+	Promise       []byte // what Signer.SignEntry made; empty if the leaf asked for none
 	HasAttachment bool
 }
 
@@ -48,7 +51,9 @@ type Proof struct {
 	Index      int64
 	Tree       merkle.Tree
 	Hashes     []merkle.Hash // leaf to root
-	Checkpoint []byte        // signed note over Tree
+	Checkpoint []byte        // what Signer.SignTree made of Tree; nil if Tree is an earlier one
+
+	state *state // whose head has Tree; nil if Tree is an earlier one
 }
 
 // A ProvenEntry is an entry with a proof that was verified.

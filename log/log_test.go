@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
@@ -142,7 +143,7 @@ func TestAddAndRead(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if diff := cmp.Diff(e, again); diff != "" {
+			if diff := cmp.Diff(e, again, cmpopts.IgnoreUnexported(log.Proof{})); diff != "" {
 				t.Errorf("%s: lookup of %d: %s", name, i, diff)
 			}
 		}

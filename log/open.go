@@ -43,9 +43,11 @@ const (
 type Options struct {
 	Identity Identity // what the store must hold
 	Signer   Signer
-	Logger   *zap.Logger      // nil for none
-	Now      func() time.Time // nil for time.Now
-	Observe  func(Commit)     // told of each commit; nil for nobody
+	// Checkpointer signs the checkpoints of C2SP; nil if there are none.
+	Checkpointer Checkpointer
+	Logger       *zap.Logger      // nil for none
+	Now          func() time.Time // nil for time.Now
+	Observe      func(Commit)     // told of each commit; nil for nobody
 	// Seen is a tree that this log is known to have had, such as the newest
 	// one before a restart. Open refuses a store that does not continue it.
 	Seen merkle.Tree
@@ -87,10 +89,12 @@ type Log struct {
 	closed    sync.Once
 }
 
-// A state is a head with the edge of its tree. It never changes.
+// A state is a head with the edge of its tree. It never changes, but that
+// its tree is signed when it is first asked for.
 type state struct {
 	head Head
 	edge *merkle.Edge
+	signedNote
 }
 
 // An IdentityError says that a store holds another log than was meant.
@@ -179,7 +183,7 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	st := &state{head: h, edge: edge}
+	st := l.newState(h, edge)
 	if err := l.continues(ctx, st, o.Seen); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -353,7 +357,7 @@ func (l *Log) loadHead(ctx context.Context, _ []struct{}) ([]*state, error) {
 		l.fail(err)
 		return nil, err
 	}
-	st = &state{head: h, edge: edge}
+	st = l.newState(h, edge)
 	l.prover.Keep(grown)
 	return []*state{l.advance(st)}, nil
 }

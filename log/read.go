@@ -38,7 +38,7 @@ func (l *Log) covering(ctx context.Context, index int64) (*state, error) {
 	return st, nil
 }
 
-// Entry returns the entry at index with a proof, or ErrNotFound.
+// Entry returns the entry at index with a promise and a proof, or ErrNotFound.
 func (l *Log) Entry(ctx context.Context, index int64) (*ProvenEntry, error) {
 	if index < 0 {
 		return nil, fmt.Errorf("entry %d: %w", index, ErrNotFound)
@@ -51,7 +51,14 @@ func (l *Log) Entry(ctx context.Context, index int64) (*ProvenEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.prove(ctx, st, e)
+	proven, err := l.prove(ctx, st, e)
+	if err != nil {
+		return nil, err
+	}
+	if len(proven.Promise) == 0 {
+		err = l.promise(&proven.Entry)
+	}
+	return proven, err
 }
 
 // prove adds a proof in the tree of st to an entry and verifies it: what is
@@ -66,10 +73,10 @@ func (l *Log) prove(ctx context.Context, st *state, e Entry) (*ProvenEntry, erro
 		l.entries.Remove(e.Index)
 		return nil, fmt.Errorf("entry %d is not what the tree holds: %w", e.Index, err)
 	}
-	return &ProvenEntry{Entry: e, Proof: Proof{Index: e.Index, Tree: st.head.Tree, Hashes: hashes, Checkpoint: st.head.Checkpoint}}, nil
+	return &ProvenEntry{Entry: e, Proof: Proof{Index: e.Index, Tree: st.head.Tree, Hashes: hashes, Checkpoint: st.head.Checkpoint, state: st}}, nil
 }
 
-// Lookup returns the entry whose leaf has the given hash, or ErrNotFound.
+// Lookup is Entry for the leaf that has the given hash.
 func (l *Log) Lookup(ctx context.Context, leaf merkle.Hash) (*ProvenEntry, error) {
 	if index, ok := l.known.Get(leaf); ok {
 		return l.Entry(ctx, index)

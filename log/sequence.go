@@ -150,7 +150,7 @@ func (l *Log) sequence(batch []*pending) {
 		head.Tree, head.Time, head.Nonce = edge.Tree(), integrated, newNonce()
 
 		// 3. Sign. None of it leaves before the commit is known.
-		if err := l.sign(&head, records); err != nil {
+		if err := l.sign(&head, records, fresh); err != nil {
 			answer(batch, fmt.Errorf("sign: %w", err))
 			return
 		}
@@ -184,7 +184,7 @@ func (l *Log) sequence(batch []*pending) {
 		for i := range records {
 			l.keep(records[i].Entry)
 		}
-		next := l.advance(&state{head: head, edge: edge})
+		next := l.advance(l.newState(head, edge))
 		if next.head.Tree.Size == head.Tree.Size && next.head.Tree.Root != head.Tree.Root {
 			l.fail(fmt.Errorf("%w: two trees of size %d", ErrClosed, head.Tree.Size))
 			continue
@@ -311,11 +311,17 @@ func (l *Log) among(ctx context.Context, st *state, leaf merkle.Hash, indexes []
 // another processor takes as long as one or two.
 const signAlone = 4
 
-// sign signs the tree of the head and each record, on all processors if there
-// are many.
-func (l *Log) sign(head *Head, records []Record) error {
+// sign signs the tree of the head and each record whose leaf wants a promise,
+// on all processors if there are many.
+func (l *Log) sign(head *Head, records []Record, leaves []*pending) error {
+	promises := 0
+	for _, p := range leaves {
+		if !p.leaf.NoPromise {
+			promises++
+		}
+	}
 	var next atomic.Int64
-	errs := make([]error, max(min(runtime.GOMAXPROCS(0), (len(records)+1)/signAlone), 1))
+	errs := make([]error, max(min(runtime.GOMAXPROCS(0), (promises+1)/signAlone), 1))
 	work := func(worker int) {
 		for {
 			i := int(next.Add(1) - 1)
@@ -325,8 +331,7 @@ func (l *Log) sign(head *Head, records []Record) error {
 			var err error
 			if i == len(records) {
 				head.Checkpoint, err = l.options.Signer.SignTree(head.Tree)
-			} else {
-				r := &records[i]
+			} else if r := &records[i]; !leaves[i].leaf.NoPromise {
 				r.Promise, err = l.options.Signer.SignEntry(r.Index, r.Time, r.Body)
 			}
 			if err != nil {
