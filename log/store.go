@@ -118,6 +118,10 @@ type Reader interface {
 
 	// Attachment returns what is kept beside the entry at index, or ErrNotFound.
 	Attachment(ctx context.Context, index int64) ([]byte, error)
+
+	// Published returns the size and note of the newest Publish, or
+	// ErrNotFound if there was none.
+	Published(ctx context.Context) (size int64, note []byte, err error)
 }
 
 // A Store keeps one log. Methods may be called concurrently, by several
@@ -135,6 +139,13 @@ type Store interface {
 	// still come; the caller finds out by reading the head and the nonce of
 	// the segment at b.Old.Tree.Size.
 	Commit(ctx context.Context, b *Batch) error
+
+	// Publish keeps a note, a checkpoint over the tree of the given size, for
+	// all replicas to serve. It returns ErrConflict, and wrote nothing, if a
+	// larger tree was published or the head's is smaller: what is published
+	// never goes back. Of the same size the newer note counts. After any
+	// other error the outcome is unknown; publishing again is safe.
+	Publish(ctx context.Context, size int64, note []byte) error
 
 	Close() error
 }

@@ -22,6 +22,9 @@ type Store struct {
 	tiles       map[place][]byte
 	keys        map[log.Key][]int64 // ascending
 	attachments map[int64][]byte
+	published   []byte // nil for none
+	size        int64  // of the tree that was published
+	witnessed   map[string][]byte
 }
 
 // A place is a tile without its width: only full ones are kept.
@@ -92,6 +95,20 @@ func (s *Store) Commit(ctx context.Context, b *log.Batch) error {
 	for _, a := range b.Attachments {
 		s.attachments[a.Index] = slices.Clone(a.Data)
 	}
+	return nil
+}
+
+// Publish implements log.Store.
+func (s *Store) Publish(ctx context.Context, size int64, note []byte) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("publish checkpoint of %d: %w", size, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.head == nil || size > s.head.Tree.Size || s.published != nil && size < s.size {
+		return log.ErrConflict
+	}
+	s.published, s.size = append([]byte{}, note...), size
 	return nil
 }
 
@@ -210,4 +227,17 @@ func (s *Store) Attachment(ctx context.Context, index int64) ([]byte, error) {
 		return nil, fmt.Errorf("read attachment of entry %d: %w", index, log.ErrNotFound)
 	}
 	return data, nil
+}
+
+// Published implements log.Reader.
+func (s *Store) Published(ctx context.Context) (int64, []byte, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, nil, fmt.Errorf("read published checkpoint: %w", err)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.published == nil {
+		return 0, nil, fmt.Errorf("read published checkpoint: %w", log.ErrNotFound)
+	}
+	return s.size, s.published, nil
 }

@@ -143,3 +143,21 @@ func send(ctx context.Context, conn *pgxpool.Conn, b *log.Batch) (moved bool, er
 	// Close reads to the end of the transaction: before that nothing is sure.
 	return tag.RowsAffected() == 1, errors.Join(err, results.Close())
 }
+
+// Publish implements log.Store. It takes no lock on the head row, so commits
+// do not wait for it.
+func (s *Store) Publish(ctx context.Context, size int64, note []byte) error {
+	tag, err := s.write.Exec(ctx, `
+		INSERT INTO published (id, size, note)
+		SELECT 1, $1::bigint, $2::bytea FROM head WHERE size >= $1
+		ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note
+		WHERE excluded.size >= published.size`,
+		size, note)
+	if err != nil {
+		return fmt.Errorf("publish checkpoint of %d: %w", size, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return log.ErrConflict
+	}
+	return nil
+}

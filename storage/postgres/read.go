@@ -170,5 +170,17 @@ func (s *Store) Attachment(ctx context.Context, index int64) ([]byte, error) {
 	return data, nil
 }
 
+// Published implements log.Reader.
+func (s *Store) Published(ctx context.Context) (size int64, note []byte, err error) {
+	err = s.read.QueryRow(ctx, `SELECT size, note FROM published WHERE id = 1`).Scan(&size, &note)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = log.ErrNotFound
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("read published checkpoint: %w", err)
+	}
+	return size, note, nil
+}
+
 // Absent implements log.Screener.
 func (s *Store) Absent(keys []log.Key, size int64) []bool { return s.keys.Absent(keys, size) }

@@ -12,7 +12,7 @@ import (
 
 // writes are the statements of the writing connection.
 type writes struct {
-	create, head, segment, tile, keys, attachment *sql.Stmt
+	create, head, segment, tile, keys, attachment, publish *sql.Stmt
 }
 
 func (w *writes) prepare(ctx context.Context, db *sql.DB) (err error) {
@@ -31,6 +31,11 @@ func (w *writes) prepare(ctx context.Context, db *sql.DB) (err error) {
 		{&w.tile, `INSERT INTO tile (level, idx, data) VALUES (?, ?, ?)`},
 		{&w.keys, `INSERT INTO key_tail (start, past, data) VALUES (?, ?, ?)`},
 		{&w.attachment, `INSERT INTO attachment (idx, data) VALUES (?, ?)`},
+		{&w.publish, `
+			INSERT INTO published (id, size, note)
+			SELECT 1, ?1, ?2 FROM head WHERE size >= ?1
+			ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note 
+			WHERE excluded.size >= published.size`},
 	} {
 		if *p.stmt, err = db.PrepareContext(ctx, p.sql); err != nil {
 			return err
@@ -107,6 +112,18 @@ func (s *Store) commit(ctx context.Context, b *log.Batch) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// Publish implements log.Store.
+func (s *Store) Publish(ctx context.Context, size int64, note []byte) error {
+	r, err := s.in.publish.ExecContext(ctx, size, blob(note))
+	if err != nil {
+		return fmt.Errorf("publish checkpoint of %d: %w", size, err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(log.ErrConflict, err)
+	}
+	return nil
 }
 
 // blob keeps an empty value from becoming NULL.

@@ -13,7 +13,7 @@ import (
 
 // reads are the statements of the reading connections.
 type reads struct {
-	head, tile, segmentAt, segmentsAt, segmentsFrom, attachment *sql.Stmt
+	head, tile, segmentAt, segmentsAt, segmentsFrom, attachment, published *sql.Stmt
 }
 
 func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
@@ -37,6 +37,7 @@ func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
 			WHERE start >= (SELECT start FROM segment WHERE start <= ? ORDER BY start DESC LIMIT 1)
 			ORDER BY start LIMIT ?`},
 		{&r.attachment, `SELECT data FROM attachment WHERE idx = ?`},
+		{&r.published, `SELECT size, note FROM published WHERE id = 1`},
 	} {
 		if *p.stmt, err = db.PrepareContext(ctx, p.sql); err != nil {
 			return err
@@ -168,6 +169,18 @@ func (s *Store) Attachment(ctx context.Context, index int64) ([]byte, error) {
 		return nil, fmt.Errorf("read attachment of entry %d: %w", index, err)
 	}
 	return blob(data), nil
+}
+
+// Published implements log.Reader.
+func (s *Store) Published(ctx context.Context) (size int64, note []byte, err error) {
+	err = s.out.published.QueryRowContext(ctx).Scan(&size, &note)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = log.ErrNotFound
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("read published checkpoint: %w", err)
+	}
+	return size, note, nil
 }
 
 // Absent implements log.Screener.

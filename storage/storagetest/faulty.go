@@ -27,7 +27,7 @@ func (f Fault) String() string {
 }
 
 // Methods are the names of the methods that a Faulty store can make fail.
-var Methods = []string{"Create", "Commit", "Head", "ReadTiles", "SegmentsAt", "SegmentsFrom", "Find", "Attachment"}
+var Methods = []string{"Create", "Commit", "Head", "ReadTiles", "SegmentsAt", "SegmentsFrom", "Find", "Attachment", "Publish", "Published"}
 
 // A Faulty store does what another does, but for the calls that Fail names.
 type Faulty struct {
@@ -163,6 +163,24 @@ func (f *Faulty) Find(ctx context.Context, keys []log.Key, after int64, limit in
 // Attachment implements log.Reader.
 func (f *Faulty) Attachment(ctx context.Context, index int64) ([]byte, error) {
 	return get(ctx, f, "Attachment", func(ctx context.Context) ([]byte, error) { return f.store.Attachment(ctx, index) })
+}
+
+// Publish implements log.Store.
+func (f *Faulty) Publish(ctx context.Context, size int64, note []byte) error {
+	return f.do(ctx, "Publish", func(ctx context.Context) error { return f.store.Publish(ctx, size, note) })
+}
+
+// Published implements log.Reader.
+func (f *Faulty) Published(ctx context.Context) (int64, []byte, error) {
+	type row struct {
+		size int64
+		note []byte
+	}
+	r, err := get(ctx, f, "Published", func(ctx context.Context) (row, error) {
+		size, note, err := f.store.Published(ctx)
+		return row{size, note}, err
+	})
+	return r.size, r.note, err
 }
 
 // Close closes the store beneath, after late effects.

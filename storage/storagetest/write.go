@@ -70,6 +70,12 @@ func testNoLog(t *testing.T, m Medium) {
 	if _, err := s.Attachment(ctx, 0); !errors.Is(err, log.ErrNotFound) {
 		t.Errorf("Attachment: %v, want ErrNotFound", err)
 	}
+	if err := s.Publish(ctx, 0, []byte("x")); !errors.Is(err, log.ErrConflict) {
+		t.Errorf("Publish: %v, want ErrConflict", err)
+	}
+	if _, _, err := s.Published(ctx); !errors.Is(err, log.ErrNotFound) {
+		t.Errorf("Published: %v, want ErrNotFound", err)
+	}
 	if _, err := s.Head(ctx); !errors.Is(err, log.ErrNoLog) {
 		t.Errorf("Head after a refused commit: %v, want ErrNoLog", err)
 	}
@@ -243,6 +249,8 @@ func testCanceled(t *testing.T, m Medium) {
 		"Find":         func(ctx context.Context) error { _, err := s.Find(ctx, []log.Key{{}}, -1, 1); return err },
 		"ReadTiles":    func(ctx context.Context) error { _, err := s.ReadTiles(ctx, []merkle.Tile{{Width: 1}}); return err },
 		"Attachment":   func(ctx context.Context) error { _, err := s.Attachment(ctx, 0); return err },
+		"Publish":      func(ctx context.Context) error { return s.Publish(ctx, 1, []byte("x")) },
+		"Published":    func(ctx context.Context) error { _, _, err := s.Published(ctx); return err },
 	} {
 		if err := call(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want context.Canceled", name, err)
