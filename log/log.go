@@ -22,6 +22,8 @@ var (
 	ErrUnknown = errors.New("outcome of the commit is not known yet")
 	// ErrClosed means that the log was closed or has stopped for good.
 	ErrClosed = errors.New("log is closed")
+	// ErrWaiting means that too many callers wait for a publication. Retry later.
+	ErrWaiting = errors.New("too many requests wait for a cosigned checkpoint")
 	// ErrOutOfRange means that a tree size or index is past the newest tree.
 	ErrOutOfRange = errors.New("past the end of the tree")
 )

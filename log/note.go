@@ -61,41 +61,6 @@ func (p Proof) Note() ([]byte, error) {
 	return p.state.sign()
 }
 
-// A Published tree is one that the log shows to everybody.
-type Published struct {
-	Tree     merkle.Tree
-	Note     []byte // C2SP checkpoint over Tree; shared, not to be changed
-	Cosigned bool   // Note has the lines of enough witnesses
-}
-
-// Published returns the newest tree that is published, over all replicas. It
-// fails with ErrNoNote if the log signs no C2SP checkpoints.
-func (l *Log) Published(ctx context.Context) (Published, error) {
-	st, err := l.refresh(ctx)
-	if err != nil {
-		return Published{}, err
-	}
-	return st.published()
-}
-
-// WaitPublished returns a published tree that has the entry at index, as soon
-// as there is one.
-func (l *Log) WaitPublished(ctx context.Context, index int64) (Published, error) {
-	st, err := l.covering(ctx, index)
-	if err != nil {
-		return Published{}, err
-	}
-	return st.published()
-}
-
-func (st *state) published() (Published, error) {
-	note, err := st.sign()
-	if err != nil {
-		return Published{}, err
-	}
-	return Published{Tree: st.head.Tree, Note: note}, nil
-}
-
 // EntryIn returns the entry at index with a proof in the tree that the log
 // had at a size, which the caller has a checkpoint of: the proof has none, and
 // the entry may be without a promise. It fails with ErrNotFound if there is no

@@ -51,6 +51,9 @@ type Options struct {
 	// Seen is a tree that this log is known to have had, such as the newest
 	// one before a restart. Open refuses a store that does not continue it.
 	Seen merkle.Tree
+	// Witnessed says that witnesses cosign this log: what is Published is
+	// what was given to Publish. Without it every tree is published at once.
+	Witnessed bool
 	// MaxPending is how many leaves may wait; 0 for the default.
 	MaxPending int
 }
@@ -80,11 +83,17 @@ type Log struct {
 	entries  *lru.Cache[int64, Entry]
 	known    *lru.Cache[merkle.Hash, int64]
 
+	published atomic.Pointer[publication] // only goes forward; nil without witnesses
+	publishes sync.Mutex                  // held to change published
+	shown     *loader[struct{}, Published]
+	waiting   atomic.Int64 // callers in WaitPublished
+
 	pool      pool
 	unsettled atomic.Int64  // since when, in Unix nanoseconds, a commit has not succeeded; 0 if all is well
 	wake      chan struct{} // holds one token when the pool is not empty
 	stop      chan struct{} // closed by Close
 	fault     atomic.Pointer[error]
+	broken    chan struct{} // closed when fault is set
 	done      sync.WaitGroup
 	closed    sync.Once
 }
@@ -149,6 +158,7 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 		logger:  o.Logger,
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
+		broken:  make(chan struct{}),
 	}
 	if l.now == nil {
 		l.now = time.Now
@@ -171,6 +181,7 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 	l.heads = &loader[struct{}, *state]{load: l.loadHead, maxKeys: 1, atOnce: 1, timeout: storeTimeout}
 	l.places = &loader[Key, []int64]{load: l.loadPlaces, maxKeys: 256, atOnce: 2, timeout: storeTimeout}
 	l.runs = &loader[int64, Entry]{load: l.loadRuns, maxKeys: 64, atOnce: 2, timeout: storeTimeout}
+	l.shown = &loader[struct{}, Published]{load: l.loadPublished, maxKeys: 1, atOnce: 1, timeout: storeTimeout}
 
 	h, err := s.Head(ctx)
 	if err != nil {
@@ -188,6 +199,12 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l.newest.Store(st)
+	if o.Witnessed {
+		if err := l.openPublished(ctx, st); err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+		l.done.Go(l.followPublished)
+	}
 
 	l.done.Go(l.run)
 	l.done.Go(l.follow)
@@ -256,14 +273,18 @@ func (l *Log) Ready(ctx context.Context) error {
 	return err
 }
 
-// fail stops the log for good: what the store says cannot be the log it was.
-// Better no log than two.
+// Fail stops the log for good: somebody has proof that it is not the log that
+// it was. Better no log than two.
+func (l *Log) Fail(err error) { l.fail(err) }
+
+// fail is Fail, and what the log does when its store contradicts itself.
 func (l *Log) fail(err error) {
 	if !errors.Is(err, ErrClosed) {
 		err = fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	if l.fault.CompareAndSwap(nil, &err) {
-		l.logger.Error("log stopped: the store contradicts what it said before", zap.Error(err))
+		close(l.broken)
+		l.logger.Error("log stopped for good: it contradicts what it said before", zap.Error(err))
 		l.pool.drain(err)
 	}
 }
