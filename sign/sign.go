@@ -6,15 +6,17 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
+	stdx509 "crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"filippo.io/mldsa"
+	"filippo.io/mldsa/x509"
 )
 
 // maxKeyFile bounds what LoadKey reads: a pipe or a disk by mistake.
@@ -26,18 +28,23 @@ const maxKeyFile = 64 << 10
 // its content, and is durable when CreateKey returns; a crash on the way
 // leaves at most a file named .key-* beside it, which nothing uses.
 func CreateKey(path string) (crypto.Signer, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := NewKey(ECDSA)
 	if err != nil {
 		return nil, fmt.Errorf("create key: %w", err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("create key: %w", err)
-	}
-	if err := writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+	if err := WriteKey(path, key); err != nil {
 		return nil, fmt.Errorf("create key: %w", err)
 	}
 	return key, nil
+}
+
+// WriteKey writes a key to path as CreateKey does.
+func WriteKey(path string, key crypto.Signer) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("marshal key: %w", err)
+	}
+	return writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 func writeNew(path string, data []byte) error {
@@ -68,7 +75,9 @@ func writeNew(path string, data []byte) error {
 
 // LoadKey reads a private key in PEM: PKCS #8, or SEC 1 for ECDSA. It takes
 // ECDSA on the NIST curves from P-256, RSA from 2,048 bits, and Ed25519.
-func LoadKey(path string) (crypto.Signer, error) {
+func LoadKey(path string) (crypto.Signer, error) { return load(path, usable) }
+
+func load(path string, usable func(key any) (crypto.Signer, error)) (crypto.Signer, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("load key: %w", err)
@@ -78,14 +87,14 @@ func LoadKey(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load key: %w", err)
 	}
-	key, err := parseKey(data)
+	key, err := parseKey(data, usable)
 	if err != nil {
 		return nil, fmt.Errorf("load key %s: %w", path, err)
 	}
 	return key, nil
 }
 
-func parseKey(data []byte) (crypto.Signer, error) {
+func parseKey(data []byte, usable func(key any) (crypto.Signer, error)) (crypto.Signer, error) {
 	for {
 		var block *pem.Block
 		block, data = pem.Decode(data)
@@ -103,7 +112,7 @@ func parseKey(data []byte) (crypto.Signer, error) {
 			if block.Headers["DEK-Info"] != "" {
 				return nil, errors.New("the key is encrypted; write it without a passphrase")
 			}
-			key, err := x509.ParseECPrivateKey(block.Bytes)
+			key, err := stdx509.ParseECPrivateKey(block.Bytes)
 			if err != nil {
 				return nil, err
 			}
@@ -129,6 +138,8 @@ func usable(key any) (crypto.Signer, error) {
 		return k, nil
 	case ed25519.PrivateKey:
 		return k, nil
+	case *mldsa.PrivateKey:
+		return nil, errors.New("no client of Rekor v1 can verify ML-DSA; name such a key with --checkpoint-key")
 	}
 	return nil, fmt.Errorf("keys of type %T cannot sign for a log", key)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"io"
@@ -36,6 +37,10 @@ func NewKey(t testing.TB) crypto.Signer {
 	return key
 }
 
+// CheckpointKey returns the key that signs the C2SP checkpoints of the logs
+// that NewLog makes.
+func CheckpointKey() crypto.Signer { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
+
 // NewLog opens an empty log in s, or one in memory if s is nil. It is closed
 // at the end of the test; s is not.
 func NewLog(t testing.TB, key crypto.Signer, s log.Store) *log.Log {
@@ -51,11 +56,15 @@ func NewLog(t testing.TB, key crypto.Signer, s log.Store) *log.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
+	author, err := checkpoint.NewAuthor(Origin, CheckpointKey())
+	if err != nil {
+		t.Fatal(err)
+	}
 	id := log.Identity{Origin: Origin, TreeID: TreeID, KeyID: keyID}
 	if err := log.Create(t.Context(), s, id, signer, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	l, err := log.Open(t.Context(), s, log.Options{Identity: id, Signer: signer})
+	l, err := log.Open(t.Context(), s, log.Options{Identity: id, Signer: signer, Checkpointer: author})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type cli struct {
 
 	Serve    serveCmd    `cmd:"" help:"Serve a log."`
 	Init     initCmd     `cmd:"" help:"Create a log without serving it."`
+	Keygen   keygenCmd   `cmd:"" help:"Make a key that signs checkpoints."`
 	Upload   uploadCmd   `cmd:"" help:"Put signed files into a log."`
 	Get      getCmd      `cmd:"" help:"Show an entry of a log."`
 	Search   searchCmd   `cmd:"" help:"Find entries by artifact, key or signer."`
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 // help prints the help of a verb without the client's flags where it has no
 // use for them.
 func help(o kong.HelpOptions, ctx *kong.Context) error {
-	if n := ctx.Selected(); n != nil && slices.Contains([]string{"serve", "init"}, n.Name) {
+	if n := ctx.Selected(); n != nil && slices.Contains([]string{"serve", "init", "keygen"}, n.Name) {
 		for _, f := range ctx.Model.Flags {
 			f.Hidden = f.Hidden || f.Group != nil && f.Group.Key == "client"
 		}

@@ -26,23 +26,26 @@ import (
 
 // logFlags say which log is meant. They are shared by serve and init.
 type logFlags struct {
-	Data    string `default:"./cairn-data" env:"CAIRN_DATA" type:"path" placeholder:"DIR" help:"Directory of the key and, by default, of the database (${default})."`
-	Storage string `env:"CAIRN_STORAGE" placeholder:"URL" help:"Database: postgres://… or sqlite:PATH. Default: cairn.db in the data directory."`
-	Key     string `env:"CAIRN_KEY" type:"path" placeholder:"FILE" help:"The log's private key in PEM. Default: key.pem in the data directory, made with the log."`
-	Origin  string `default:"localhost" env:"CAIRN_ORIGIN" placeholder:"NAME" help:"Name of the log in its checkpoints, by custom its host name (${default})."`
-	TreeID  int64  `name:"tree-id" env:"CAIRN_TREE_ID" placeholder:"N" help:"Tree id of the log. Default: that of the log that is there; a random one for a new log."`
+	Data          string   `default:"./cairn-data" env:"CAIRN_DATA" type:"path" placeholder:"DIR" help:"Directory of the key and, by default, of the database (${default})."`
+	Storage       string   `env:"CAIRN_STORAGE" placeholder:"URL" help:"Database: postgres://… or sqlite:PATH. Default: cairn.db in the data directory."`
+	Key           string   `env:"CAIRN_KEY" type:"path" placeholder:"FILE" help:"The log's private key in PEM. Default: key.pem in the data directory, made with the log."`
+	CheckpointKey []string `env:"CAIRN_CHECKPOINT_KEY" type:"path" placeholder:"FILE" help:"Private key in PEM that signs C2SP checkpoints, Ed25519, ECDSA or ML-DSA-44; may be repeated, the first makes the first line. Default: checkpoint-key.pem in the data directory, made from the log's key."`
+	Origin        string   `default:"localhost" env:"CAIRN_ORIGIN" placeholder:"NAME" help:"Name of the log in its checkpoints, by custom its host name (${default})."`
+	TreeID        int64    `name:"tree-id" env:"CAIRN_TREE_ID" placeholder:"N" help:"Tree id of the log. Default: that of the log that is there; a random one for a new log."`
 }
 
 // A home is a log with the places where it lives: what serve starts on.
 type home struct {
-	data     string // directory
-	storage  string // URL
-	keyPath  string
-	key      crypto.Signer
-	identity log.Identity
-	signer   *v1.Signer
-	store    log.Store
-	created  bool
+	data            string // directory
+	storage         string // URL
+	keyPath         string
+	key             crypto.Signer
+	identity        log.Identity
+	signer          *v1.Signer
+	checkpointPaths []string
+	author          *checkpoint.Author // by the keys there
+	store           log.Store
+	created         bool
 }
 
 // A memo is what the data directory remembers of its log, in log.json. It is
@@ -112,6 +115,11 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	if h.key == nil && f.Key != "" {
 		return nil, refuse("there is no key at %s; leave --key out to have one made in the data directory", f.Key)
 	}
+	if len(f.CheckpointKey) > 0 {
+		if err := h.loadCheckpointKeys(f.Origin, f.CheckpointKey); err != nil {
+			return nil, err
+		}
+	}
 	want := log.Identity{Origin: f.Origin, TreeID: f.TreeID}
 	if h.key != nil {
 		if want.KeyID, err = checkpoint.KeyID(h.key.Public()); err != nil {
@@ -175,6 +183,9 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	}
 	h.identity = head.Identity
 	if h.signer, err = v1.NewSigner(h.key, h.identity.Origin, h.identity.TreeID); err != nil {
+		return nil, err
+	}
+	if err := h.checkpointKeys(); err != nil {
 		return nil, err
 	}
 	if h.lasting() && remembered == nil {
@@ -327,6 +338,9 @@ func (h *home) describe(w io.Writer, more ...[2]string) error {
 		{"storage", redact(h.storage)},
 		{"key", h.keyPath},
 	}, more...)
+	for _, k := range h.author.VKeys() {
+		rows = append(rows, [2]string{"vkey", k})
+	}
 	for _, r := range rows {
 		if _, err := fmt.Fprintf(w, "%-8s %s\n", r[0], r[1]); err != nil {
 			return err

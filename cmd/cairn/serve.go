@@ -107,8 +107,10 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	defer h.store.Close()
-	if sign.Exposed(h.keyPath) {
-		logger.Warn("every user of this machine can read the log's private key; chmod 600 it", zap.String("key", h.keyPath))
+	for _, path := range append([]string{h.keyPath}, h.checkpointPaths...) {
+		if sign.Exposed(path) {
+			logger.Warn("every user of this machine can read the log's private key; chmod 600 it", zap.String("key", path))
+		}
 	}
 	metrics := api.NewMetrics(build())
 	seen, err := h.seen()
@@ -116,11 +118,12 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	l, err := log.Open(ctx, h.store, log.Options{
-		Identity: h.identity,
-		Signer:   h.signer,
-		Logger:   logger,
-		Observe:  metrics.Commit,
-		Seen:     seen,
+		Identity:     h.identity,
+		Signer:       h.signer,
+		Checkpointer: h.author,
+		Logger:       logger,
+		Observe:      metrics.Commit,
+		Seen:         seen,
 	})
 	if back := (*log.RollbackError)(nil); errors.As(err, &back) {
 		return h.rolledBack(back)

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cairnlog/cairn/checkpoint"
+	"github.com/cairnlog/cairn/merkle"
+	"github.com/cairnlog/cairn/sign"
+)
+
+// newCheckpointKey writes a key into a new directory.
+func newCheckpointKey(t *testing.T, typ sign.Type) string {
+	t.Helper()
+	key, err := sign.NewKey(typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), string(typ)+".pem")
+	if err := sign.WriteKey(path, key); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestCheckpointKeyOfItsOwn is a log without --checkpoint-key: each data
+// directory with the log's key has the same key for checkpoints.
+func TestCheckpointKeyOfItsOwn(t *testing.T) {
+	t.Parallel()
+	f := flagsIn(t.TempDir())
+	first := mustOpen(t, f, openOrCreate)
+	path := filepath.Join(f.Data, "checkpoint-key.pem")
+	made := read(t, path)
+	if got := mode(t, path); got != 0o600 {
+		t.Errorf("the key has mode %v", got)
+	}
+	vkeys := first.author.VKeys()
+	if got := string(read(t, first.vkeysPath())); len(vkeys) != 1 || got != vkeys[0]+"\n" {
+		t.Errorf("remembered %q for %q", got, vkeys)
+	}
+	var out bytes.Buffer
+	if err := first.describe(&out); err != nil || !strings.Contains(out.String(), "vkey     "+vkeys[0]+"\n") {
+		t.Errorf("described as\n%s%v", out.String(), err)
+	}
+	first.store.Close()
+
+	// As a log that an earlier version made, and as another replica.
+	for _, name := range []string{path, first.vkeysPath()} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := mustOpen(t, f, openOnly)
+	if diff := cmp.Diff(vkeys, second.author.VKeys()); diff != "" || !bytes.Equal(made, read(t, path)) {
+		t.Errorf("another key was made: %s", diff)
+	}
+}
+
+// TestRotation changes the checkpoint key of a log in two steps. What it
+// signs on the way can be verified by who knows the old key, then by who
+// knows either, then by who knows the new one.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	f := flagsIn(t.TempDir())
+	h := mustOpen(t, f, openOrCreate)
+	identity, old := h.identity, h.checkpointPaths[0]
+	h.store.Close()
+	new := newCheckpointKey(t, sign.Ed25519)
+	pq := newCheckpointKey(t, sign.MLDSA44)
+
+	tree := merkle.Tree{Size: 7, Root: merkle.HashLeaf([]byte("root"))}
+	notes := make(map[string][]byte)
+	vkeys := make(map[string]string)
+	for _, step := range []struct {
+		name  string
+		keys  []string
+		names []string
+	}{
+		{"before", nil, []string{"old"}},
+		{"both", []string{old, new}, []string{"old", "new"}},
+		{"new first, and another type", []string{new, old, pq}, []string{"new", "old", "pq"}},
+		{"new", []string{new}, []string{"new"}},
+		{"with the log's own", []string{new, h.keyPath}, []string{"new", "v1"}},
+	} {
+		f.CheckpointKey = step.keys
+		h := mustOpen(t, f, openOnly)
+		if h.identity != identity {
+			t.Fatalf("%s: the log is %+v, it was %+v", step.name, h.identity, identity)
+		}
+		note, err := h.author.Checkpoint(tree)
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		notes[step.name] = note
+		var lines []string
+		_, sigs, err := checkpoint.Parse(note)
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		for i, v := range h.author.VKeys() {
+			vkeys[step.names[i]] = v
+			lines = append(lines, sigs[i].Name)
+		}
+		if len(sigs) != len(step.names) || lines[0] != "localhost" {
+			t.Errorf("%s: lines %q", step.name, lines)
+		}
+		h.store.Close()
+	}
+	for step, who := range map[string]string{
+		"before":                      "old",
+		"both":                        "old new",
+		"new first, and another type": "old new pq",
+		"new":                         "new",
+		"with the log's own":          "new v1",
+	} {
+		for name, vkey := range vkeys {
+			v, err := checkpoint.ParseVKey(vkey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, _, err := checkpoint.OpenNote(notes[step], "localhost", v)
+			if known := strings.Contains(who, name); known != (err == nil) {
+				t.Errorf("%s: a client that knows %s: %v", step, name, err)
+			} else if known && c.Tree != tree {
+				t.Errorf("%s: tree %v", step, c.Tree)
+			}
+		}
+	}
+}
+
+func TestCheckpointKeysRefused(t *testing.T) {
+	t.Parallel()
+	f := flagsIn(t.TempDir())
+	h := mustOpen(t, f, openOrCreate)
+	h.store.Close()
+	own := h.checkpointPaths[0]
+	remembered := read(t, h.vkeysPath())
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaPath := filepath.Join(t.TempDir(), "rsa.pem")
+	if err := sign.WriteKey(rsaPath, key); err != nil {
+		t.Fatal(err)
+	}
+	public := filepath.Join(t.TempDir(), "public.pem")
+	text, err := sign.PublicPEM(h.key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(public, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		keys []string
+		want string
+	}{
+		"none at the path":   {[]string{own, filepath.Join(f.Data, "none.pem")}, "there is no key at"},
+		"a public key":       {[]string{own, public}, "no PRIVATE KEY"},
+		"an RSA key":         {[]string{own, rsaPath}, "RSA keys cannot sign"},
+		"a key twice":        {[]string{own, own}, "two keys with hash"},
+		"none that was used": {[]string{newCheckpointKey(t, sign.Ed25519)}, "clients know this log's checkpoints by the keys in"},
+	} {
+		f.CheckpointKey = c.keys
+		_, err := f.open(t.Context(), openOnly)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if code := exitCode(startError(err)); code != exitRefused {
+			t.Errorf("%s: exit code %d", name, code)
+		}
+		if !bytes.Equal(remembered, read(t, h.vkeysPath())) {
+			t.Errorf("%s: a refused start changed what is remembered", name)
+		}
+	}
+
+	// The operator wants it so.
+	if err := os.Remove(h.vkeysPath()); err != nil {
+		t.Fatal(err)
+	}
+	f.CheckpointKey = []string{newCheckpointKey(t, sign.ECDSA)}
+	mustOpen(t, f, openOnly)
+
+	long := flagsIn(t.TempDir())
+	long.Origin = strings.Repeat("o", 300)
+	long.CheckpointKey = []string{newCheckpointKey(t, sign.MLDSA44)}
+	if _, err := long.open(t.Context(), openOrCreate); err == nil || !strings.Contains(err.Error(), "at most 255 bytes") {
+		t.Errorf("a long name: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(long.Data, "cairn.db")); err == nil {
+		t.Error("a refused start made a log")
+	}
+}
