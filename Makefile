@@ -36,7 +36,8 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 bench: ## run the Go benchmarks; BENCH=pattern chooses
 	.ci/with-postgres go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
-compat: ## run rekor-cli, the Rekor client and cosign against a started Cairn
+compat: ## compare with Rekor's code; run rekor-cli and cosign against a started Cairn
+	cd compat/differential && go test -count=1 ./...
 	cd compat && ../.ci/with-postgres go test -count=1 -timeout 60m ./...
 
 clean: ## remove what the other targets made
