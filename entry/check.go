@@ -41,7 +41,7 @@ const (
 // Body and Attachment of the result share no memory with p.Spec.
 func Check(p Proposal, o Options) (*Checked, error) {
 	t, ok := Lookup(p.Kind, p.APIVersion)
-	if !ok {
+	if !ok || t.API != 1 && !o.read {
 		return nil, unknown(p)
 	}
 	if k := jcs.NewReader(p.Spec).Kind(); k != jcs.Object {
@@ -49,15 +49,26 @@ func Check(p Proposal, o Options) (*Checked, error) {
 	}
 	c, err := t.check(p.Spec, o)
 	if err != nil {
-		if e := (*Error)(nil); errors.As(err, &e) {
-			return nil, e
-		}
-		return nil, &Error{Reason: Invalid, Text: err.Error()}
+		return nil, refusal(err)
 	}
-	if len(c.Body) > maxBody && !o.Stored {
+	return c.finish(t.Kind, t.Version, o.Stored)
+}
+
+// refusal makes an *Error of err: the proposal is Invalid unless it says otherwise.
+func refusal(err error) *Error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &Error{Reason: Invalid, Text: err.Error()}
+}
+
+// finish fills in the type, puts the terms in order, and holds new entries to
+// the limit on their size.
+func (c *Checked) finish(kind, version string, stored bool) (*Checked, error) {
+	if len(c.Body) > maxBody && !stored {
 		return nil, &Error{Reason: TooLarge, Text: fmt.Sprintf("canonical entry has %d bytes, the limit is %d", len(c.Body), maxBody)}
 	}
-	c.Kind, c.APIVersion = t.Kind, t.Version
+	c.Kind, c.APIVersion = kind, version
 	slices.Sort(c.Terms)
 	c.Terms = slices.Compact(c.Terms)
 	return c, nil

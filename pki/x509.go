@@ -62,6 +62,18 @@ func ParseX509(text []byte) (*X509, error) {
 	return parseBareKey(block.Bytes, nil)
 }
 
+// ParseX509Key reads a public key in PKIX form, DER.
+func ParseX509Key(der []byte) (*X509, error) { return parseBareKey(der, nil) }
+
+// ParseX509Certificate reads one certificate in DER, of which the result is a part.
+func ParseX509Certificate(der []byte) (*X509, error) {
+	c, err := parseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &X509{key: c.PublicKey, certs: []*x509.Certificate{c}, canonical: appendPEM(nil, der, pemCert)}, nil
+}
+
 // parseBareKey reads a key in PKIX form. text is the canonical PEM of der, nil
 // if there is none yet.
 func parseBareKey(der, text []byte) (*X509, error) {
