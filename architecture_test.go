@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"storage":             {"log", "storage/*"},
 	"witness":             {"checkpoint", "merkle"},
 	"api/v1":              {"checkpoint", "merkle"},
-	"api/v2":              {"checkpoint", "merkle"},
+	"api/v2":              {"checkpoint", "merkle", "entry", "entry/jcs"}, // a request of v2 is a proposal in the form of a message
 	"api/apitest":         {".", "api", "api/*", "entry", "log", "checkpoint", "merkle", "storage/memory"},
 	"api":                 {"api/*", "entry", "pki", "log", "checkpoint", "merkle", "witness"},
 	"web":                 {"api/*", "entry", "log", "merkle"},
@@ -54,6 +54,7 @@ var allowed = map[string][]string{
 // what stands on the other side of the wire.
 var allowedInTests = map[string][]string{
 	".":                {},
+	"entry":            {"api/v2"}, // reads the proposals of recorded requests
 	"log":              {"storage/memory", "storage/storagetest"},
 	"storage":          {"merkle", "storage/storagetest"},
 	"storage/memory":   {"storage/storagetest"},

@@ -62,3 +62,9 @@ func (a *Author) Verifiers() []note.Verifier {
 	}
 	return v
 }
+
+// KeyID returns the id of the first key, as NoteKeyID has it.
+func (a *Author) KeyID() [32]byte {
+	k := a.keys[0]
+	return noteKeyID(k.name, k.typ, k.key)
+}

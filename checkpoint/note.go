@@ -97,13 +97,31 @@ func newNoteKey(name string, pub crypto.PublicKey) (*noteKey, error) {
 
 // noteKeyHash returns what stands in front of the signatures of a key.
 func noteKeyHash(name string, typ byte, key []byte) uint32 {
+	id := noteKeyID(name, typ, key)
+	return binary.BigEndian.Uint32(id[:])
+}
+
+func noteKeyID(name string, typ byte, key []byte) (id [sha256.Size]byte) {
 	h := sha256.New()
 	if typ != typeECDSA {
 		h.Write([]byte(name))
 		h.Write([]byte{'\n', typ})
 	}
 	h.Write(key)
-	return binary.BigEndian.Uint32(h.Sum(nil))
+	h.Sum(id[:0])
+	return id
+}
+
+// NoteKeyID returns the id of the key by which a log of that name signs notes:
+// its first four bytes stand in front of the signatures, and the whole of it
+// is the log id in entries of the Rekor v2 API. That of an ECDSA key is that
+// of KeyID.
+func NoteKeyID(name string, pub crypto.PublicKey) ([32]byte, error) {
+	k, err := newNoteKey(name, pub)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("key id: %w", err)
+	}
+	return noteKeyID(k.name, k.typ, k.key), nil
 }
 
 // VKey returns the vkey of a log's key, which is Ed25519, ECDSA, or ML-DSA-44.

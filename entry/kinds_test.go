@@ -44,6 +44,9 @@ func TestKinds(t *testing.T) {
 		if got, ok := Lookup(k.Kind, k.Version); !ok || got.Object != k.Object || k.Object == "" {
 			t.Errorf("Lookup(%s, %s) = %+v, %t", k.Kind, k.Version, got, ok)
 		}
+		if k.API != 1 && k.API != 2 {
+			t.Errorf("%s %s: there is no Rekor API of version %d", k.Kind, k.Version, k.API)
+		}
 		if !slices.Contains(protocolKinds, k.Kind) {
 			t.Errorf("%s is no kind of the protocol", k.Kind)
 		}

@@ -9,7 +9,7 @@ import (
 // and attestations, while the memory of the request is used again.
 func TestResultIsItsOwn(t *testing.T) {
 	t.Parallel()
-	for _, k := range Kinds() {
+	for _, k := range proposable() {
 		checked := 0
 		for _, v := range vectors(t, k) {
 			p, err := ParseProposal(v.body())

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cairnlog/cairn/entry/jcs"
 	"github.com/cairnlog/cairn/pki"
@@ -48,6 +49,12 @@ var algorithms = []algorithm{
 	{"PKIX_RSA_PKCS1V15_4096_SHA256", crypto.SHA256, isRSA(4096)},
 	{"PKIX_ED25519", 0, isEd25519},
 	{"PKIX_ED25519_PH", crypto.SHA512, isEd25519},
+}
+
+// AllowsKeyDetails reports whether some kind takes signatures by the algorithm
+// of that name.
+func AllowsKeyDetails(name string) bool {
+	return slices.ContainsFunc(algorithms, func(a algorithm) bool { return a.name == name })
 }
 
 func isECDSA(c elliptic.Curve) func(any) bool {
