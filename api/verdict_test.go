@@ -27,6 +27,9 @@ func TestVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range entry.Kinds() {
+		if k.API != 1 {
+			continue // no v1 proposal has this type
+		}
 		name := k.Kind + "-" + k.Version
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/cairnlog/cairn/entry"
@@ -108,7 +109,7 @@ func parseType(s string) (kind, version string, err error) {
 	}
 	var have []string
 	for _, t := range entry.Kinds() {
-		if t.Kind == kind {
+		if t.Kind == kind && t.API == 1 {
 			have = append(have, t.Version)
 		}
 	}
@@ -118,7 +119,7 @@ func parseType(s string) (kind, version string, err error) {
 	case version == "":
 		return kind, have[len(have)-1], nil
 	}
-	if _, ok := entry.Lookup(kind, version); !ok {
+	if !slices.Contains(have, version) {
 		return "", "", usage("type %s does not support version %s", kind, version)
 	}
 	return kind, version, nil
