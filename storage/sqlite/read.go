@@ -120,7 +120,8 @@ func (s *Store) SegmentsFrom(ctx context.Context, start int64, limit int) ([]log
 }
 
 func querySegments(ctx context.Context, stmt *sql.Stmt, args ...any) ([]log.Segment, error) {
-	rows, err := stmt.QueryContext(ctx, args...)
+	// The driver starts a goroutine for a context that can end.
+	rows, err := stmt.QueryContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read segments: %w", err)
 	}

@@ -24,6 +24,14 @@ import (
 // maxReaders is how many reads run at once. Each has its own page cache.
 const maxReaders = 8
 
+const (
+	// pageSize is that of a new file in bytes. A segment, unless it is one
+	// large entry, has room in such a page: to read one is to read a page.
+	pageSize = 8192
+	// walBytes is how much log is written before it is copied into the file.
+	walBytes = 16 << 20
+)
+
 // A Store is a log.Store in one file.
 type Store struct {
 	write *sql.DB // one connection
@@ -51,10 +59,10 @@ func openSizes(ctx context.Context, path string, sizes keyindex.Sizes) (*Store, 
 	s := new(Store)
 	var err error
 	if s.write, err = open(path,
-		"journal_mode(WAL)",
+		fmt.Sprintf("page_size(%d)", pageSize), // of a new file
 		"synchronous(FULL)", // a commit is on the disk when it returns
 		"cache_size(-32768)",
-		"wal_autocheckpoint(4000)", // pages: 16 MB of log before it is copied into the file
+		fmt.Sprintf("wal_autocheckpoint(%d)", walBytes/pageSize),
 	); err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
@@ -124,6 +132,7 @@ func open(path string, pragmas ...string) (*sql.DB, error) {
 		"_busy_timeout": {"10000"}, // ms: another process commits
 		"_txlock":       {"immediate"},
 		"_pragma":       pragmas,
+		"_journal_mode": {"WAL"}, // which the driver sets after the pragmas
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 	return sql.Open("sqlite", dsn)
