@@ -84,7 +84,15 @@ func (l *Log) run() {
 			return
 		case <-l.wake:
 		}
-		for batch := l.pool.take(); len(batch) > 0; batch = l.pool.take() {
+		for {
+			// Who is about to add a leaf goes first: when processors are what
+			// is short, that makes one commit of many small ones. When
+			// nobody is, this is nothing.
+			runtime.Gosched()
+			batch := l.pool.take()
+			if len(batch) == 0 {
+				break
+			}
 			l.sequence(batch)
 			select {
 			case <-l.stop:
