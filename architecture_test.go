@@ -43,9 +43,11 @@ var allowed = map[string][]string{
 	"api/v1":              {"checkpoint", "merkle"},
 	"api/v2":              {"checkpoint", "merkle", "entry", "entry/jcs"}, // a request of v2 is a proposal in the form of a message
 	"api/apitest":         {".", "api", "api/*", "entry", "log", "checkpoint", "merkle", "storage/memory"},
-	"api":                 {"api/*", "entry", "pki", "log", "checkpoint", "merkle", "witness"},
+	"api":                 {"api/*", "entry", "pki", "log", "checkpoint", "merkle", "witness", "bundle", "trust"},
 	"web":                 {"api/*", "entry", "log", "merkle"},
-	"client":              {"api/*", "entry", "checkpoint", "merkle"},
+	"trust":               {"checkpoint"},
+	"bundle":              {"api/v1", "checkpoint", "merkle", "trust"},
+	"client":              {"api/*", "entry", "checkpoint", "merkle", "bundle"},
 	"monitor":             {"entry", "checkpoint", "merkle", "client"},
 	"cmd/cairn":           {"*"},
 }

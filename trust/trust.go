@@ -1,0 +1,189 @@
+// Package trust reads and writes what tells verifiers and signers whom to
+// trust and whom to ask, in the forms that Sigstore clients take: a trusted
+// root, and a signing config.
+// https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto
+package trust
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cairnlog/cairn/checkpoint"
+)
+
+// Bounds on what is read.
+const (
+	maxDocument = 4 << 20
+	maxItems    = 100 // of each sort in a trusted root
+	maxChain    = 10  // certificates of an authority
+)
+
+// A Root is what a verifier trusts.
+type Root struct {
+	Logs        []Log
+	CTLogs      []Log       // of certificates
+	Authorities []Authority // that issue signing certificates
+	Timestamps  []Authority // that sign timestamps
+}
+
+// A Log is a transparency log.
+type Log struct {
+	URL   string // where it is; of its host name C2SP checkpoints have their name
+	Key   crypto.PublicKey
+	ID    []byte    // as entries name it
+	Start time.Time // of the key's validity
+	End   time.Time // zero for none
+}
+
+// An Authority is a chain of certificates: of a certificate authority the
+// issuing one first, of a timestamp authority its own; the root is last.
+type Authority struct {
+	URL   string
+	Chain []*x509.Certificate
+	Start time.Time
+	End   time.Time // zero for none
+}
+
+// NewLog returns a log of Rekor v1, whose id is the SHA-256 of its key in
+// PKIX DER, as that of a CT log is.
+func NewLog(url string, key crypto.PublicKey, start time.Time) (Log, error) {
+	id, err := checkpoint.KeyID(key)
+	if err != nil {
+		return Log{}, err
+	}
+	return Log{URL: url, Key: key, ID: id[:], Start: start}, nil
+}
+
+// NewCheckpointLog returns a log as verifiers of Rekor v2 know it: by a key of
+// its C2SP checkpoints, which has the origin as its name. They look for that
+// name in the URL, so one of another host makes way for the origin.
+//
+// Of what signs checkpoints, verifiers have no notion of ML-DSA-44 yet: such a
+// key is an error.
+func NewCheckpointLog(base, origin string, key crypto.PublicKey, start time.Time) (Log, error) {
+	id, err := CheckpointKeyID(origin, key)
+	if err != nil {
+		return Log{}, err
+	}
+	if u, err := url.Parse(base); err != nil || u.Hostname() != origin {
+		base = "https://" + origin
+	}
+	return Log{URL: base, Key: key, ID: id, Start: start}, nil
+}
+
+// CheckpointKeyID returns the 32 bytes by which a C2SP checkpoint's key is
+// known, of which a signature line has the first four. A type of key that
+// cannot be in a trusted root is an error.
+func CheckpointKeyID(name string, key crypto.PublicKey) ([]byte, error) {
+	if _, err := keyDetails(key); err != nil {
+		return nil, err
+	}
+	id, err := checkpoint.NoteKeyID(name, key)
+	return id[:], err
+}
+
+// ValidAt says whether t is in the time for which l's key is trusted.
+func (l Log) ValidAt(t time.Time) bool { return within(t, l.Start, l.End) }
+
+// ValidAt says whether t is in the time for which a is trusted.
+func (a Authority) ValidAt(t time.Time) bool { return within(t, a.Start, a.End) }
+
+func within(t, start, end time.Time) bool {
+	return !t.Before(start) && (end.IsZero() || !t.After(end))
+}
+
+// ReadChain reads the certificates of an authority from PEM. The root is last.
+func ReadChain(text []byte) ([]*x509.Certificate, error) {
+	var chain []*x509.Certificate
+	for {
+		var block *pem.Block
+		block, text = pem.Decode(text)
+		if block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("read certificates: PEM block is %q, not \"CERTIFICATE\"", block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read certificates: number %d: %w", len(chain)+1, err)
+		}
+		if chain = append(chain, c); len(chain) > maxChain {
+			return nil, fmt.Errorf("read certificates: over %d", maxChain)
+		}
+	}
+	return chain, checkChain(chain)
+}
+
+// checkChain wants each certificate signed by the next, and the last by itself.
+func checkChain(chain []*x509.Certificate) error {
+	if len(chain) == 0 {
+		return errors.New("read certificates: there is none")
+	}
+	for i, c := range chain {
+		issuer := chain[min(i+1, len(chain)-1)]
+		if err := c.CheckSignatureFrom(issuer); err != nil {
+			if i == len(chain)-1 {
+				return fmt.Errorf("read certificates: the last one, %q, is not a root: %w", c.Subject, err)
+			}
+			return fmt.Errorf("read certificates: %q is not issued by the next, %q: %w", c.Subject, issuer.Subject, err)
+		}
+	}
+	return nil
+}
+
+// document writes a message in the JSON form of protobuf: always the same
+// bytes for the same message.
+func document(m proto.Message) ([]byte, error) {
+	b, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		return nil, err
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}
+
+// BaseURL checks the address under which a log is known and returns it without
+// a slash at its end.
+func BaseURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "", err
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return "", fmt.Errorf("%q is not an http or https URL", s)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return "", errors.New("the URL has a user, a query or a fragment: everybody would read it")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// Policy returns a tlog-policy that wants a checkpoint signed by the log's
+// first key, and no witness. https://c2sp.org/tlog-policy
+func Policy(vkeys []string, base string) []byte {
+	var b bytes.Buffer
+	for i, k := range vkeys {
+		if i > 0 {
+			b.WriteString("# ") // a policy has one line a log; the others are for later
+		}
+		fmt.Fprintf(&b, "log %s %s\n", k, base)
+	}
+	b.WriteString("quorum none\n")
+	return slices.Clip(b.Bytes())
+}
