@@ -44,6 +44,14 @@ type Log interface {
 	// of the tree of size last, and the newest head. It fails with
 	// log.ErrOutOfRange if last is past that head.
 	Consistency(ctx context.Context, first, last int64) ([]merkle.Hash, log.Head, error)
+	// Published returns the newest tree that is published with its C2SP
+	// checkpoint, or log.ErrNoNote if the log has none.
+	Published(ctx context.Context) (log.Published, error)
+	// Tile returns the hashes of a tile, or log.ErrNotFound.
+	Tile(ctx context.Context, t merkle.Tile) ([]byte, error)
+	// EntryBundle returns the first width leaves of bundle n in the form of
+	// C2SP, or log.ErrNotFound.
+	EntryBundle(ctx context.Context, n int64, width int) ([]byte, error)
 	// Ready returns nil if the log can be read and written now.
 	Ready(ctx context.Context) error
 }
@@ -86,6 +94,8 @@ type server struct {
 	keyPEM        []byte // as served
 	keyJSON       []byte // the same as a JSON string
 	logID         string // hex
+	tileTag       string // begins the entity tags of tiles
+	bundles       *bundles
 	maxBody       int64
 	maxAttachment int
 	timeout       time.Duration
@@ -121,6 +131,8 @@ func New(o Options) (http.Handler, error) {
 		treeID:        id.TreeID,
 		keyPEM:        pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 		logID:         hex.EncodeToString(id.KeyID[:]),
+		tileTag:       tileTag(id),
+		bundles:       newBundles(o.Log),
 		maxBody:       o.MaxBody,
 		maxAttachment: o.MaxAttachment,
 		timeout:       o.Timeout,

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/cairnlog/cairn/api/v1"
 	"github.com/cairnlog/cairn/entry"
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/merkle"
 )
 
 // Every HTTP status of a refusal is chosen in this file.
@@ -84,6 +85,14 @@ func decide(err error, trouble string) *refusal {
 		return &refusal{status: http.StatusGatewayTimeout, text: trouble, cause: err}
 	}
 	return &refusal{status: http.StatusInternalServerError, text: trouble, cause: err}
+}
+
+// refuseTile is what an error of reading a tile or a bundle becomes.
+func refuseTile(t merkle.Tile, err error) error {
+	if errors.Is(err, log.ErrNotFound) {
+		return &refusal{status: http.StatusNotFound, text: fmt.Sprintf("the tree has no %v yet", t)}
+	}
+	return fmt.Errorf("read %v: %w", t, err)
 }
 
 // unknown refuses an upload that may have been added all the same.

@@ -22,6 +22,7 @@ import (
 type exchange struct {
 	http.ResponseWriter
 	path    string // as it was asked for
+	plain   bool   // the path had to be tidied up in no way
 	op      *operation
 	status  int    // of the answer, 0 before there is one
 	written int64  // bytes of the answer's body
@@ -60,6 +61,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	*x = exchange{
 		ResponseWriter: w,
 		path:           r.URL.Path,
+		plain:          true,
 		op:             elsewhere,
 		buf:            x.buf[:0],
 		body:           x.body[:0],
@@ -69,6 +71,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p, ok := plainPath(r.URL); !ok {
 		// The router compares paths as they are; what it gets is tidied up
 		// here, because clients count on these being no redirect.
+		x.plain = false
 		u := *r.URL
 		u.Path, u.RawPath = p, ""
 		r2 := *r
@@ -171,6 +174,13 @@ func (s *server) handle(op *operation) http.HandlerFunc {
 			h["Pragma"] = pragma
 			h["X-Accel-Expires"] = accelExpires
 		}
+		if op.exact {
+			x.Header()["Cache-Control"] = noStore // of a refusal: it may be there later
+			if !x.plain {
+				s.refuse(x, notFound(x.path))
+				return
+			}
+		}
 		ctx, cancel := context.WithTimeoutCause(r.Context(), s.timeout, errTimeout)
 		defer cancel()
 		err := op.serve(s, ctx, x, r)
@@ -245,6 +255,15 @@ func (x *exchange) send(status int) {
 	x.Header()["Content-Length"] = []string{strconv.Itoa(len(x.buf))}
 	x.WriteHeader(status)
 	if _, err := x.Write(x.buf); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		x.cause = err // the client is gone; there is nobody to tell
+	}
+}
+
+// sendBytes answers 200 with b, which may be shared with others.
+func (x *exchange) sendBytes(b []byte) {
+	x.Header()["Content-Length"] = []string{strconv.Itoa(len(b))}
+	x.WriteHeader(http.StatusOK)
+	if _, err := x.Write(b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		x.cause = err // the client is gone; there is nobody to tell
 	}
 }

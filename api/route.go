@@ -19,6 +19,7 @@ type operation struct {
 	trouble string // what a client reads when something goes wrong inside
 	noStore bool   // keep the answer out of caches
 	hidden  bool   // not counted
+	exact   bool   // for caches: the path is to be as in the pattern, with nothing to tidy up
 	serve   func(s *server, ctx context.Context, x *exchange, r *http.Request) error
 
 	counters *opCounters // nil for a hidden one
@@ -38,6 +39,15 @@ func operations() []operation {
 		{id: "getLogProof", method: http.MethodGet, pattern: v1.PathProof, trouble: textRead, noStore: true, serve: (*server).proof},
 		{id: "getPublicKey", method: http.MethodGet, pattern: v1.PathPublicKey, trouble: textRead, noStore: true, serve: (*server).publicKey},
 		{id: "searchIndex", method: http.MethodPost, pattern: v1.PathIndex, trouble: textSearch, serve: (*server).searchIndex},
+
+		{id: "getCheckpointV2", method: http.MethodGet, pattern: pathV2 + pathCheckpoint, trouble: textRead, exact: true, serve: (*server).checkpoint},
+		{id: "getTileV2", method: http.MethodGet, pattern: pathV2 + pathTile, trouble: textRead, exact: true, serve: (*server).tile},
+		{id: "headCheckpointV2", method: http.MethodHead, pattern: pathV2 + pathCheckpoint, trouble: textRead, exact: true, serve: (*server).checkpoint},
+		{id: "headTileV2", method: http.MethodHead, pattern: pathV2 + pathTile, trouble: textRead, exact: true, serve: (*server).tile},
+		{id: "getCheckpoint", method: http.MethodGet, pattern: pathCheckpoint, trouble: textRead, exact: true, serve: (*server).checkpoint},
+		{id: "getTile", method: http.MethodGet, pattern: pathTile, trouble: textRead, exact: true, serve: (*server).tile},
+		{id: "headCheckpoint", method: http.MethodHead, pattern: pathCheckpoint, trouble: textRead, exact: true, serve: (*server).checkpoint},
+		{id: "headTile", method: http.MethodHead, pattern: pathTile, trouble: textRead, exact: true, serve: (*server).tile},
 
 		{id: "ping", method: http.MethodGet, pattern: "/ping", hidden: true, serve: (*server).ping},
 		{id: "pingHead", method: http.MethodHead, pattern: "/ping", hidden: true, serve: (*server).ping},

@@ -170,7 +170,14 @@ func (c *Checker) route(method, path string) (r *routers.Route, params map[strin
 	return r, params, known
 }
 
+// manyParts is the parameter that stands for all that is left of a path. OpenAPI
+// has no such thing.
+const manyParts = "{tile}"
+
 func match(template, parts []string) (params map[string]string, literal int, ok bool) {
+	if last := len(template) - 1; template[last] == manyParts && len(parts) > last {
+		parts = append(slices.Clone(parts[:last]), strings.Join(parts[last:], "/"))
+	}
 	if len(template) != len(parts) {
 		return nil, 0, false
 	}
