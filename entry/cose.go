@@ -140,3 +140,18 @@ func (s *coseSign1) hashProblem() string {
 	}
 	return s.payloadHash.problem("data.data.payloadHash.data.payloadHash", "sha256")
 }
+
+// NewCOSE proposes a COSE_Sign1 message with the key that signed it, in PEM.
+// aad is what was signed along with the message but is not in it, often
+// nothing.
+func NewCOSE(message, publicKeyPEM, aad []byte) Proposal {
+	data := map[string]any{}
+	if len(aad) > 0 {
+		data["aad"] = aad
+	}
+	return propose("cose", "0.0.1", map[string]any{
+		"message":   message,
+		"publicKey": publicKeyPEM,
+		"data":      data,
+	})
+}

@@ -145,3 +145,9 @@ func (s *jar) check(size int) error {
 	}
 	return nil
 }
+
+// NewJAR proposes a signed Java archive. Its signature and the certificate are
+// in it.
+func NewJAR(archive []byte) Proposal {
+	return propose("jar", "0.0.1", map[string]any{"archive": map[string]any{"content": archive}})
+}

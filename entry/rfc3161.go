@@ -58,3 +58,8 @@ func checkRFC3161(spec []byte, _ Options) (*Checked, error) {
 	artifact := "sha256:" + digest(response.raw)
 	return &Checked{Body: b, Terms: []string{artifact}, Artifact: artifact}, nil
 }
+
+// NewRFC3161 proposes the answer of a time-stamping authority, in DER.
+func NewRFC3161(response []byte) Proposal {
+	return propose("rfc3161", "0.0.1", map[string]any{"tsr": map[string]any{"content": response}})
+}

@@ -149,3 +149,12 @@ func (c *tufContent) problem(name string, there bool) string {
 	}
 	return ""
 }
+
+// NewTUF proposes a document of The Update Framework with the root whose keys
+// signed it, both in JSON.
+func NewTUF(metadata, root []byte) Proposal {
+	return propose("tuf", "0.0.1", map[string]any{
+		"metadata": map[string]any{"content": metadata},
+		"root":     map[string]any{"content": root},
+	})
+}
