@@ -165,16 +165,20 @@ func (c *Client) verify(ctx context.Context, w map[string]*v1.LogEntry) (*Entry,
 
 // describe fills in what can be read in the body, and the attestation.
 func (e *Entry) describe(a *v1.Attestation) error {
+	type hash struct {
+		Algorithm string `json:"algorithm"`
+		Value     string `json:"value"`
+	}
 	var b struct {
 		Kind       string `json:"kind"`
 		APIVersion string `json:"apiVersion"`
 		Spec       struct {
 			Content struct {
-				PayloadHash struct {
-					Algorithm string `json:"algorithm"`
-					Value     string `json:"value"`
-				} `json:"payloadHash"`
+				PayloadHash hash `json:"payloadHash"`
 			} `json:"content"`
+			Data struct {
+				EnvelopeHash hash `json:"envelopeHash"`
+			} `json:"data"`
 		} `json:"spec"`
 	}
 	// A spec of another shape is no fault: not every kind has a payload.
@@ -185,9 +189,13 @@ func (e *Entry) describe(a *v1.Attestation) error {
 	if a == nil || len(a.Data) == 0 {
 		return nil
 	}
+	h := b.Spec.Content.PayloadHash
+	if e.Kind == "cose" {
+		h = b.Spec.Data.EnvelopeHash // of the message, payload and all
+	}
 	sum := sha256.Sum256(a.Data)
-	if h := b.Spec.Content.PayloadHash; h.Algorithm != "sha256" || !strings.EqualFold(h.Value, hex.EncodeToString(sum[:])) {
-		return &VerifyError{What: "attestation", Err: errors.New("it is not the payload whose hash is in the body")}
+	if h.Algorithm != "sha256" || !strings.EqualFold(h.Value, hex.EncodeToString(sum[:])) {
+		return &VerifyError{What: "attestation", Err: errors.New("it is not what has the hash in the body")}
 	}
 	e.Attestation = a.Data
 	return nil

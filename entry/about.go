@@ -25,6 +25,12 @@ func About(body, attachment []byte) []Fact {
 		return nil
 	}
 	var a about
+	if p.APIVersion == "0.0.2" && p.Kind != "intoto" { // of the Rekor v2 API
+		if c, err := Read(body); err == nil {
+			a.add("artifact", c.Artifact)
+		}
+		return a
+	}
 	spec := func(v any) { _ = json.Unmarshal(p.Spec, v) } // members of the right type are read all the same
 	switch p.Kind {
 	case "hashedrekord", "rekord":

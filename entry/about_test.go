@@ -2,6 +2,7 @@ package entry
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,6 +116,20 @@ func TestAboutNothing(t *testing.T) {
 	} {
 		if got := About([]byte(body), []byte("x")); len(got) != 0 {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for _, k := range Kinds() {
+		if k.API != 2 {
+			continue
+		}
+		v := vectors(t, k)
+		i := slices.IndexFunc(v, func(v vector) bool { return v.Accept })
+		c, err := Read(v[i].Canonical)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]Fact{{"artifact", c.Artifact}}, About(c.Body, nil)); d != "" || c.Artifact == "" {
+			t.Errorf("%s %s (-want +got):\n%s", k.Kind, k.Version, d)
 		}
 	}
 	partly := `{"apiVersion":"0.0.1","kind":"rpm","spec":{"package":{"hash":{"algorithm":"sha256","value":7},"headers":{"Name":"n","Version":1}}}}`

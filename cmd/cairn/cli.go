@@ -27,9 +27,12 @@ type Globals struct {
 	LogKeyPEM      string        `name:"rekor_server_public_key" group:"client" env:"REKOR_REKOR_SERVER_PUBLIC_KEY" hidden:"" help:"The log's public key as PEM text."`
 	State          string        `name:"state" group:"client" env:"CAIRN_STATE" placeholder:"FILE" help:"Where the keys and newest checkpoints of logs are remembered (cairn/state.json in the user's configuration directory)."`
 	StoreTreeState bool          `name:"store_tree_state" group:"client" env:"CAIRN_STORE_TREE_STATE,REKOR_STORE_TREE_STATE" default:"true" help:"Remember key and checkpoint for the next run; with =false they are compared but not kept."`
+	Config         string        `name:"config" group:"client" placeholder:"FILE" help:"File with values for flags of these verbs, in YAML (.rekor.yaml in the home directory)."`
 	Format         string        `name:"format" short:"o" group:"client" env:"CAIRN_FORMAT,REKOR_FORMAT" enum:"default,json,tle" default:"default" placeholder:"FORMAT" help:"Output: ${enum}; tle for get only."`
 	Timeout        time.Duration `name:"timeout" group:"client" env:"CAIRN_TIMEOUT,REKOR_TIMEOUT" default:"30s" placeholder:"TIME" help:"Limit for a request with all its retries (${default})."`
 	Retry          uint          `name:"retry" group:"client" env:"CAIRN_RETRY,REKOR_RETRY" default:"3" placeholder:"N" help:"How often to try again after trouble with network or server (${default})."`
+
+	RekorCLI bool `kong:"-"` // called by the name of rekor-cli, whose output scripts read
 
 	Context context.Context `kong:"-"` // ends at an interrupt
 	Stdin   io.Reader       `kong:"-"`

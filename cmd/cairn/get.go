@@ -188,7 +188,17 @@ func (g *Globals) printEntryJSON(e *client.Entry) error {
 		IntegratedTime  int64
 		UUID            string
 		LogID           string
-	}{string(e.Attestation), "", body, e.Index, e.Time.Unix(), e.ID.String(), e.LogID})
+		*description
+	}{string(e.Attestation), "", body, e.Index, e.Time.Unix(), e.ID.String(), e.LogID, g.description(e)})
+}
+
+// description returns nil for rekor-cli, whose JSON is its own.
+func (g *Globals) description(e *client.Entry) *description {
+	if g.RekorCLI {
+		return nil
+	}
+	d := describe(e)
+	return &d
 }
 
 func (g *Globals) printEntry(e *client.Entry) error {
@@ -211,9 +221,7 @@ func (g *Globals) printEntry(e *client.Entry) error {
 	}
 	fmt.Fprintf(&out, "Index: %d\nIntegratedTime: %s\nUUID: %s\nBody: %s\n\n", e.Index, e.Time.Format(time.RFC3339), e.ID, body.Bytes())
 	if people(g.Stdout) {
-		for _, line := range signers(e) {
-			fmt.Fprintln(&out, line)
-		}
+		fmt.Fprintln(&out, strings.Join(describe(e).lines(), "\n"))
 	}
 	_, err = g.Stdout.Write(out.Bytes())
 	return err

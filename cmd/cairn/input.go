@@ -13,11 +13,14 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/cairnlog/cairn/pki"
 )
 
 const (
 	maxKey      = 1 << 20  // a key, certificate chain or signature
-	maxArtifact = 64 << 20 // an artifact that is sent along or parsed; one that is only hashed has no limit
+	maxArtifact = 64 << 20 // an artifact that is sent along or parsed; a file that is only hashed has no limit
+	maxFetch    = 16 << 30 // what is only hashed and comes from a web server
 )
 
 // open opens a file, an http(s) URL, or standard input for "-".
@@ -47,37 +50,74 @@ func openFile(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// fetch gets an artifact, signature or key from a web server.
-func (g *Globals) fetch(url string) (io.ReadCloser, error) {
+// fetch gets an artifact, signature or key from a web server: as it is stored
+// there, not unpacked, and in the time that a request may take.
+func (g *Globals) fetch(address string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeout(g.Context, g.Timeout)
 	fail := func(err error) (io.ReadCloser, error) {
 		cancel()
-		return nil, &ExitError{exitTrouble, fmt.Errorf("fetch: %w", err)}
+		return nil, &ExitError{exitTrouble, fmt.Errorf("fetch: %w", g.late(err))}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return fail(err)
 	}
 	req.Header.Set("User-Agent", userAgent())
-	res, err := http.DefaultClient.Do(req)
+	req.Header.Set("Accept-Encoding", "identity")
+	web := http.Client{CheckRedirect: func(to *http.Request, via []*http.Request) error {
+		switch {
+		case len(via) > maxRedirects:
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		case to.URL.Scheme != "https" && via[len(via)-1].URL.Scheme == "https":
+			return errors.New("it redirects from https to http")
+		}
+		return nil
+	}}
+	res, err := web.Do(req)
 	if err != nil {
 		return fail(err)
 	}
 	if res.StatusCode != http.StatusOK {
 		res.Body.Close()
-		return fail(fmt.Errorf("%s: %s", url, res.Status))
+		return fail(fmt.Errorf("%s: %s", address, res.Status))
 	}
-	return &fetched{res.Body, cancel}, nil
+	return &fetched{g: g, body: res.Body, name: address, cancel: cancel}, nil
 }
 
+// maxRedirects is how often a web server may send one elsewhere.
+const maxRedirects = 5
+
+// late says of what ran out of time how to give it more.
+func (g *Globals) late(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: not done after %v, give it more with --timeout", err, g.Timeout)
+	}
+	return err
+}
+
+// A fetched is what a web server sends.
 type fetched struct {
-	io.ReadCloser
+	g      *Globals
+	body   io.ReadCloser
+	name   string
+	n      int64
 	cancel func()
+}
+
+func (f *fetched) Read(b []byte) (int, error) {
+	n, err := f.body.Read(b)
+	if f.n += int64(n); f.n > maxFetch {
+		return 0, tooLong(f.name, maxFetch)
+	}
+	if err != nil && err != io.EOF {
+		err = f.g.late(err)
+	}
+	return n, err
 }
 
 func (f *fetched) Close() error {
 	defer f.cancel()
-	return f.ReadCloser.Close()
+	return f.body.Close()
 }
 
 // read returns all of a file, URL or standard input, up to a limit.
@@ -102,32 +142,57 @@ func readFile(name string, limit int64) ([]byte, error) {
 func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		code := exitUsage
-		if isURL(name) {
-			code = exitTrouble
-		}
-		return nil, &ExitError{code, fmt.Errorf("read %s: %w", name, err)}
+		return nil, readError(name, err)
 	}
 	if int64(len(b)) > limit {
-		return nil, usage("%s is over %d bytes", name, limit)
+		return nil, tooLong(name, limit)
 	}
 	return b, nil
 }
 
+func readError(name string, err error) error {
+	if errors.As(err, new(*ExitError)) {
+		return err
+	}
+	code := exitUsage
+	if isURL(name) {
+		code = exitTrouble
+	}
+	return &ExitError{code, fmt.Errorf("read %s: %w", name, err)}
+}
+
+func tooLong(name string, limit int64) error {
+	return usage("%s is over %d bytes, the most that can be read of it", name, limit)
+}
+
+// A signerKey is a public key or certificate as it was read.
+type signerKey struct {
+	name   string
+	text   []byte
+	format string // by its form, "" where that is not plain
+}
+
 // publicKey reads a key or certificate, and stops a private key from being
 // sent to a public log.
-func (g *Globals) publicKey(name string) ([]byte, error) {
+func (g *Globals) publicKey(name string) (signerKey, error) {
 	b, err := g.read(name, maxKey)
 	if err != nil {
-		return nil, err
+		return signerKey{}, err
 	}
-	if strings.Contains(string(b), "BEGIN PGP PRIVATE KEY") {
-		return nil, usage("%s is a private key; write its public key with\n  gpg --armor --export", name)
+	private := func(hint string) (signerKey, error) {
+		return signerKey{}, usage("%s is a private key; %s", name, strings.ReplaceAll(hint, "FILE", name))
 	}
-	if strings.Contains(string(b), "PRIVATE KEY-----") {
-		return nil, usage("%s is a private key; make its public key with\n  openssl pkey -in %s -pubout -out key.pub", name, name)
+	switch text := string(b); {
+	case strings.Contains(text, "BEGIN PGP PRIVATE KEY"):
+		return private("write its public key with\n  gpg --armor --export")
+	case strings.Contains(text, "BEGIN OPENSSH PRIVATE KEY"):
+		return private("its public key is in FILE.pub, or write it with\n  ssh-keygen -y -f FILE")
+	case strings.Contains(text, "PRIVATE KEY-----"):
+		return private("make its public key with\n  openssl pkey -in FILE -pubout -out key.pub")
+	case strings.HasPrefix(text, "untrusted comment: minisign encrypted secret key"), strings.HasPrefix(text, "untrusted comment: signify secret key"):
+		return private("its public key is in a file of its own, by custom with the ending .pub")
 	}
-	return b, nil
+	return signerKey{name, b, pki.Format(b)}, nil
 }
 
 // signature reads a detached signature: its bytes, or those in base64.

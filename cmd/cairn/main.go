@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/cairnlog/cairn/api"
+	"github.com/cairnlog/cairn/client"
 )
 
 // A cli is the command line.
@@ -35,6 +36,7 @@ type cli struct {
 	Health   healthCmd   `cmd:"" help:"Ask a server whether it is ready; for container images."`
 	Bench    benchCmd    `cmd:"" help:"Measure a log under load."`
 	Version  versionCmd  `cmd:"" help:"Show the version of this program."`
+	Help     helpCmd     `cmd:"" help:"Show the help of a verb."`
 }
 
 func main() {
@@ -51,6 +53,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if name != "rekor-cli" {
 		name = "cairn"
 	}
+	c.RekorCLI = name == "rekor-cli"
+	var config rekorConfig
 	parser, err := kong.New(&c,
 		kong.Name(name),
 		kong.Description("A transparency log: a server, and the client of this and other Rekor v1 logs.\n\n"+exitHelp),
@@ -58,6 +62,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		kong.ExplicitGroups([]kong.Group{{Key: "client", Title: "Flags of the verbs that speak to a log:"}}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Help(help),
+		kong.Resolvers(&config),
 		kong.Vars{"maxBody": strconv.Itoa(api.DefaultMaxBody)},
 	)
 	if err != nil {
@@ -78,9 +83,32 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		err = usage("%w; see %s", err, help)
 	}
 	if err == nil {
+		if config.path != "" && c.Format == "default" {
+			fmt.Fprintf(errOut, "Using config file: %s\n", client.Printable(config.path, ""))
+		}
 		err = k.Run(&c.Globals)
 	}
 	return c.report(err)
+}
+
+// A helpCmd is "help verb", the same as "verb --help".
+type helpCmd struct {
+	Verb string `arg:"" optional:"" help:"Verb, such as upload."`
+}
+
+func (c *helpCmd) Run(g *Globals, k *kong.Context) error {
+	var args []string
+	if c.Verb != "" {
+		args = []string{c.Verb}
+	}
+	trace, err := kong.Trace(k.Kong, args)
+	if err == nil {
+		err = trace.Error
+	}
+	if err != nil {
+		return usage("%w; see cairn --help", err)
+	}
+	return trace.PrintUsage(false)
 }
 
 // help prints the help of a verb without the client's flags where it has no

@@ -40,6 +40,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("CAIRN_SERVER", server.URL)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			if err := serveWeb(e); err != nil {
+				return err
+			}
 			text, err := sign.PublicPEM(s.key.Public())
 			if err != nil {
 				return err
@@ -51,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"sign":   signFile,
 			"log":    playLog,
 			"expand": expand,
+			"sample": sample,
 		},
 	})
 }

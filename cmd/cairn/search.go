@@ -1,16 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"net/mail"
 	"strings"
 
-	"crypto/sha256"
-
 	"github.com/cairnlog/cairn/client"
+	"github.com/cairnlog/cairn/entry"
 )
 
 type searchCmd struct {
@@ -19,7 +19,7 @@ type searchCmd struct {
 	Email     string   `name:"email" placeholder:"ADDRESS" help:"E-mail address of the signer."`
 	Subject   string   `name:"subject" placeholder:"NAME" help:"Any name of the signer: e-mail address, URI, host."`
 	PublicKey string   `name:"public-key" short:"k" placeholder:"FILE" help:"Public key or certificate of the signer."`
-	PKIFormat string   `name:"pki-format" enum:"x509,pgp,minisign,ssh,tuf" default:"x509" placeholder:"FORMAT" help:"Format of the key: ${enum} (${default})."`
+	PKIFormat string   `name:"pki-format" enum:",x509,pgp,minisign,ssh,tuf" default:"" placeholder:"FORMAT" help:"Format of the key: x509, pgp, minisign, ssh, tuf (by its form)."`
 	Operator  string   `name:"operator" enum:"or,and" default:"or" help:"How to combine several: ${enum} (${default})."`
 	Words     []string `arg:"" optional:"" name:"what" help:"A hash, a file, an e-mail address or another name of the signer."`
 }
@@ -61,7 +61,7 @@ func (c *searchCmd) Run(g *Globals) error {
 		if c.SHA != "" {
 			return usage("--artifact and --sha exclude each other")
 		}
-		if q.Hash, err = g.sha256(c.Artifact); err != nil {
+		if err := c.artifact(g, &q); err != nil {
 			return err
 		}
 	}
@@ -71,10 +71,11 @@ func (c *searchCmd) Run(g *Globals) error {
 		}
 	}
 	if c.PublicKey != "" {
-		if q.Key, err = g.publicKey(c.PublicKey); err != nil {
+		k, err := g.publicKey(c.PublicKey)
+		if err != nil {
 			return err
 		}
-		q.KeyFormat = c.PKIFormat
+		q.Key, q.KeyFormat = k.text, cmp.Or(c.PKIFormat, k.format, "x509")
 	}
 	if q.Hash == "" && q.Email == "" && q.Subject == "" && q.Key == nil {
 		return usage("either 'sha' or 'artifact' or 'public-key' or 'email' or 'subject' must be specified")
@@ -119,15 +120,42 @@ func (c *searchCmd) sort(w string) (string, error) {
 	return what, nil
 }
 
-func (g *Globals) sha256(name string) (string, error) {
-	r, err := g.open(name)
+// artifact asks for the hash of an artifact, and for what else entries of it
+// are found by: the hash of a chart, where the artifact is its provenance.
+func (c *searchCmd) artifact(g *Globals, q *client.Query) error {
+	a, err := g.source(c.Artifact)
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer r.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", usage("read %s: %w", name, err)
+	defer a.close()
+	head, err := a.head()
+	if err != nil {
+		return err
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	term := ""
+	if entry.Signed(head) {
+		content, err := a.all()
+		switch {
+		case err == nil:
+			term = entry.ArtifactTerm(content)
+		case !a.long:
+			return err
+		}
+	}
+	sum, err := a.sum(crypto.SHA256)
+	if err != nil {
+		return err
+	}
+	q.Hash = "sha256:" + hex.EncodeToString(sum)
+	if term == "" || term == q.Hash {
+		return nil
+	}
+	if c.Subject != "" {
+		return usage("this artifact cannot be combined with --subject; search for %s", term)
+	}
+	q.Subject = term // hashes and subjects are one name space
+	if q.All {
+		q.Hash = ""
+	}
+	return nil
 }

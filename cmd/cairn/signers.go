@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
@@ -11,38 +12,100 @@ import (
 	"github.com/cairnlog/cairn/entry"
 )
 
-// signers describes who signed an entry, for people. The certificates are not
-// held against any authority: the text says what they claim.
-func signers(e *client.Entry) []string {
+// A description says what an entry is about and who signed it. It is the part
+// of the JSON of get and verify that rekor-cli has not. All of it was verified
+// to be in the log; but names are as the signer, or the certificate, has them.
+type description struct {
+	Kind       string
+	APIVersion string
+	About      []entry.Fact
+	Signers    []signer
+}
+
+// A signer is a key or certificate that an entry was signed with.
+type signer struct {
+	Key         string   `json:",omitempty"` // Go type of the key, as monitors know it
+	Fingerprint string   `json:",omitempty"`
+	Names       []string `json:",omitempty"`
+
+	// Of a certificate. It is not held against any authority.
+	Subject      string     `json:",omitempty"`
+	IdentifiedBy string     `json:",omitempty"` // the issuer of an OpenID Connect token
+	IssuedBy     string     `json:",omitempty"`
+	NotBefore    *time.Time `json:",omitempty"`
+	NotAfter     *time.Time `json:",omitempty"`
+}
+
+func describe(e *client.Entry) description {
+	d := description{
+		Kind: e.Kind, APIVersion: e.APIVersion,
+		About:   append([]entry.Fact{}, entry.About(e.Body, e.Attestation)...),
+		Signers: []signer{},
+	}
 	checked, err := entry.Read(e.Body)
 	if err != nil {
-		return nil // kinds that cannot be read again from their stored form
+		return d // of a kind or version that is not known here
 	}
-	var lines []string
 	for _, id := range checked.Identities {
-		cert, err := x509.ParseCertificate(id.Raw)
-		if err != nil {
-			line := "signed with key " + client.Printable(id.Fingerprint, "")
-			if id.Fingerprint == "" {
-				line = "signed with a key"
-			}
-			if len(id.Subjects) > 0 {
-				line += " of " + client.Printable(strings.Join(id.Subjects, ", "), "")
-			}
-			lines = append(lines, line)
-			continue
+		s := signer{Key: id.Type, Fingerprint: id.Fingerprint, Names: id.Subjects}
+		if cert, err := x509.ParseCertificate(id.Raw); err == nil {
+			notBefore, notAfter := cert.NotBefore.UTC(), cert.NotAfter.UTC()
+			s.Subject, s.IssuedBy, s.IdentifiedBy = cert.Subject.String(), cert.Issuer.String(), oidcIssuer(cert)
+			s.NotBefore, s.NotAfter = &notBefore, &notAfter
 		}
-		line := "signed with a certificate"
-		if len(id.Subjects) > 0 {
-			line += " for " + client.Printable(strings.Join(id.Subjects, ", "), "")
+		d.Signers = append(d.Signers, s)
+	}
+	return d
+}
+
+// lines returns the description for people.
+func (d description) lines() []string {
+	lines := []string{fmt.Sprintf("%s %s", d.Kind, d.APIVersion)}
+	for _, f := range d.About {
+		lines = append(lines, f.Name+": "+f.Value)
+	}
+	with := "signed with "
+	if len(d.Signers) > 1 {
+		switch d.Kind {
+		case "tuf":
+			with = "  "
+			lines = append(lines, "signed with keys of a root that has")
+		case "rekord", "rpm", "helm":
+			with = "  "
+			lines = append(lines, "signed with one of")
 		}
-		if issuer := oidcIssuer(cert); issuer != "" {
-			line += ", identified by " + client.Printable(issuer, "")
-		}
-		lines = append(lines, line, fmt.Sprintf("  valid %s to %s, issued by %s (not verified here)",
-			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), client.Printable(cert.Issuer.String(), "")))
+	}
+	for _, s := range d.Signers {
+		lines = append(lines, s.lines(with)...)
+	}
+	for i := range lines {
+		lines[i] = client.Printable(lines[i], "")
 	}
 	return lines
+}
+
+func (s signer) lines(with string) []string {
+	names := strings.Join(s.Names, ", ")
+	if s.NotAfter == nil {
+		line := with + "key " + s.Fingerprint
+		if s.Fingerprint == "" {
+			line = with + "a key"
+		}
+		if names != "" {
+			line += " of " + names
+		}
+		return []string{line}
+	}
+	line := with + "a certificate"
+	names = cmp.Or(names, s.Subject)
+	if names != "" {
+		line += " for " + names
+	}
+	if s.IdentifiedBy != "" {
+		line += ", identified by " + s.IdentifiedBy
+	}
+	return []string{line, fmt.Sprintf("  valid %s to %s, issued by %s (not verified here)",
+		s.NotBefore.Format(time.RFC3339), s.NotAfter.Format(time.RFC3339), s.IssuedBy)}
 }
 
 // oidcIssuer returns who identified the holder of a keyless signing certificate.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +10,14 @@ import (
 	"time"
 
 	"github.com/cairnlog/cairn/client"
+	"github.com/cairnlog/cairn/entry"
 )
 
 type uploadCmd struct {
 	artifactFlags
 	Concurrency int      `name:"concurrency" default:"8" placeholder:"N" help:"How many of several files are uploaded at a time, up to 64 (${default})."`
 	Quiet       bool     `name:"quiet" short:"q" help:"No progress, no summary."`
-	Files       []string `arg:"" optional:"" name:"file" help:"Signed files; the signature of each is FILE.sig beside it."`
+	Files       []string `arg:"" optional:"" name:"file" help:"Signed files; a detached signature is FILE.sig beside it."`
 }
 
 // Help is shown with the flags.
@@ -24,16 +26,20 @@ func (c *uploadCmd) Help() string {
 before it is shown. A file that the log already has is no error.
 
   openssl dgst -sha256 -sign key.pem -out hello.txt.sig hello.txt
-  cairn upload -k key.pub hello.txt`
+  cairn upload -k key.pub hello.txt
+  cairn upload -k RPM-GPG-KEY hello-1.0-1.x86_64.rpm
+
+` + kindsHelp
 }
 
 const entriesPath = "/api/v1/log/entries/"
 
 // An uploaded is what became of one job.
 type uploaded struct {
-	name string
-	s    *client.Submission
-	err  error
+	name  string
+	guess string // what was guessed of it, if anything
+	s     *client.Submission
+	err   error
 }
 
 func (c *uploadCmd) Run(g *Globals) error {
@@ -51,7 +57,11 @@ func (c *uploadCmd) Run(g *Globals) error {
 	return g.withLog(func(ctx context.Context, l *client.Client) error {
 		if len(jobs) == 1 {
 			r := upload(ctx, l, jobs[0])
+			g.warnGuess(r.name, r.guess)
 			if r.err != nil {
+				if errors.As(r.err, new(*entry.Error)) {
+					r.err = fmt.Errorf("%s: %w", r.name, r.err)
+				}
 				return r.err
 			}
 			g.warnOlder(r.s.Entry)
@@ -62,12 +72,34 @@ func (c *uploadCmd) Run(g *Globals) error {
 }
 
 func upload(ctx context.Context, l *client.Client, j job) uploaded {
-	p, err := j.proposal()
+	p, err := j.propose()
 	if err != nil {
-		return uploaded{name: j.name, err: err}
+		return uploaded{j.name, p.guess, nil, err}
 	}
-	s, err := l.Upload(ctx, p)
-	return uploaded{j.name, s, err}
+	s, err := l.Upload(ctx, p.Proposal)
+	return uploaded{j.name, p.guess, s, p.refused(err)}
+}
+
+// refused says of an entry that was refused here what kind it was to be.
+func (p proposed) refused(err error) error {
+	if !errors.As(err, new(*entry.Error)) {
+		return err
+	}
+	hint := ""
+	switch {
+	case p.Kind == "cose" && !bytes.Contains(p.Spec, []byte(`"aad":`)):
+		hint = "; if something was signed along with the message, give it with --aad"
+	case p.guess != "":
+		hint = "; if it is of another kind, name that with --type"
+	}
+	return fmt.Errorf("refused as %s %s: %w%s", p.Kind, p.APIVersion, err, hint)
+}
+
+// warnGuess says what was guessed about a file.
+func (g *Globals) warnGuess(name, guess string) {
+	if guess != "" {
+		g.warn("%s: %s", client.Printable(name, ""), client.Printable(guess, ""))
+	}
 }
 
 // many uploads all that can be uploaded, and shows the results in the order of
@@ -120,10 +152,11 @@ func (c *uploadCmd) many(ctx context.Context, g *Globals, l *client.Client, jobs
 			r := done[shown]
 			delete(finished, shown)
 			shown++
+			p.clear()
+			g.warnGuess(r.name, r.guess)
 			if r.err != nil {
 				failed = append(failed, r.err)
 				if !errors.Is(r.err, context.Canceled) && !errors.As(r.err, new(*client.AlarmError)) {
-					p.clear()
 					g.warn("%s: %s", client.Printable(r.name, ""), client.Printable(r.err.Error(), "\n"))
 				}
 				continue
@@ -133,7 +166,6 @@ func (c *uploadCmd) many(ctx context.Context, g *Globals, l *client.Client, jobs
 			} else {
 				created++
 			}
-			p.clear()
 			if printErr == nil {
 				if printErr = c.print(g, l, *r, asJSON, true); printErr != nil {
 					cancel()

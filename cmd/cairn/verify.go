@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	v1 "github.com/cairnlog/cairn/api/v1"
@@ -16,7 +17,7 @@ import (
 type verifyCmd struct {
 	artifactFlags
 	entryFlags
-	What []string `arg:"" optional:"" name:"what" help:"Signed files (the signature of each is FILE.sig beside it), or an index, entry id, uuid or URL of an entry."`
+	What []string `arg:"" optional:"" name:"what" help:"Signed files (a detached signature is FILE.sig beside it), or an index, entry id, uuid or URL of an entry."`
 }
 
 // Help is shown with the flags.
@@ -25,8 +26,14 @@ func (c *verifyCmd) Help() string {
 signature and key, and shows each step of the proof.
 
   cairn verify -k key.pub hello.txt
-  cairn verify --log-index 0`
+  cairn verify --log-index 0
+
+` + kindsHelp
 }
+
+// anyTime is a time at which nothing has expired: whether metadata of TUF was
+// still good is a question about the time when it was logged.
+var anyTime = time.Unix(0, 0)
 
 // A target is an entry to verify, and the body it must have, if that is known.
 type target struct {
@@ -100,13 +107,14 @@ func (c *verifyCmd) targets(g *Globals) ([]target, error) {
 	}
 	var targets []target
 	for _, j := range jobs {
-		p, err := j.proposal()
+		p, err := j.propose()
+		g.warnGuess(j.name, p.guess)
 		if err != nil {
 			return nil, err
 		}
-		checked, err := entry.Check(p, entry.Options{Stored: true})
+		checked, err := entry.Check(p.Proposal, entry.Options{Stored: true, Now: anyTime})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", j.name, err)
+			return nil, fmt.Errorf("%s: %w", j.name, p.refused(err))
 		}
 		t := target{file: j.name, name: n, body: checked.Body}
 		if n == nil {
@@ -129,7 +137,8 @@ func (g *Globals) printProofJSON(e *client.Entry) error {
 		Size       int64
 		Hashes     []string
 		Checkpoint string
-	}{e.Proof.Tree.Root.String(), e.ID.String(), e.Proof.Index, e.Proof.Tree.Size, hashes, string(e.Proof.Checkpoint)})
+		*description
+	}{e.Proof.Tree.Root.String(), e.ID.String(), e.Proof.Index, e.Proof.Tree.Size, hashes, string(e.Proof.Checkpoint), g.description(e)})
 }
 
 // printProof spells the proof out: each line can be computed by hand.
@@ -155,9 +164,7 @@ func (g *Globals) printProof(e *client.Entry) error {
 	fmt.Fprintf(&out, "Computed Root Hash: %s\nExpected Root Hash: %s\n", root, p.Tree.Root)
 	if people(g.Stdout) {
 		fmt.Fprintf(&out, "\nverified: entry %d, logged %s, is in the log\n", e.Index, e.Time.Format(time.RFC3339))
-		for _, line := range signers(e) {
-			fmt.Fprintln(&out, line)
-		}
+		fmt.Fprintln(&out, strings.Join(describe(e).lines(), "\n"))
 	}
 	_, err := g.Stdout.Write(out.Bytes())
 	return err
