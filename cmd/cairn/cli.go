@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -157,9 +158,18 @@ func (g *Globals) json() (bool, error) {
 
 // printJSON writes v in one line.
 func (g *Globals) printJSON(v any) error {
-	e := json.NewEncoder(g.Stdout)
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	line := out.Bytes()
+	if people(g.Stdout) {
+		line = append(escapeJSON(bytes.TrimSuffix(line, []byte("\n"))), '\n')
+	}
+	_, err := g.Stdout.Write(line)
+	return err
 }
 
 // people tells whether w is a terminal, so that people read it at once.
