@@ -62,6 +62,7 @@ var allowedInTests = map[string][]string{
 	"storage/memory":   {"storage/storagetest"},
 	"storage/sqlite":   {"storage/storagetest"},
 	"storage/postgres": {"storage/storagetest"},
+	"witness":          {"log", "storage/memory", "storage/sqlite"},
 	"api":              {"storage/memory", "."},
 	"api/apitest":      {"."},
 	"client":           {"api", "log", "sign", "storage/memory", "api/apitest", "."},

@@ -53,6 +53,17 @@ func (l *Log) Published(ctx context.Context) (Published, error) {
 	return st.published()
 }
 
+// Newest returns the newest tree, over all replicas, and the log's own C2SP
+// checkpoint over it, whether it is published or not.
+func (l *Log) Newest(ctx context.Context) (merkle.Tree, []byte, error) {
+	st, err := l.refresh(ctx)
+	if err != nil {
+		return merkle.Tree{}, nil, err
+	}
+	note, err := st.sign()
+	return st.head.Tree, note, err
+}
+
 // WaitPublished returns a published tree that has the entry at index, as soon
 // as there is one: with witnesses one that they have cosigned. It fails with
 // ErrNotFound if there is no such entry, and with ErrWaiting if too many wait.

@@ -1,0 +1,588 @@
+package witness_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/cairnlog/cairn/checkpoint"
+	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/merkle"
+	"github.com/cairnlog/cairn/storage/memory"
+	"github.com/cairnlog/cairn/witness"
+)
+
+// A network has witnesses by their host.
+type network map[string]http.Handler
+
+// RoundTrip answers as the host's handler does, in the time of the test.
+func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
+	h := n[r.URL.Host]
+	if h == nil {
+		return nil, errors.New("no such host")
+	}
+	rec := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() { defer close(done); h.ServeHTTP(rec, r) }()
+	select {
+	case <-done:
+		return rec.Result(), nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// v1Signer signs what no test here reads.
+type v1Signer struct{}
+
+func (v1Signer) SignTree(merkle.Tree) ([]byte, error)           { return []byte("v1"), nil }
+func (v1Signer) SignEntry(int64, int64, []byte) ([]byte, error) { return []byte("v1"), nil }
+
+// checkpointer signs the checkpoints of a party.
+type checkpointer struct{ *party }
+
+func (c checkpointer) Checkpoint(t merkle.Tree) ([]byte, error) {
+	return checkpoint.SignNote(checkpoint.Checkpoint{Origin: c.origin, Tree: t}, c.signer)
+}
+
+// replica is a log as an Asker sees it.
+type replica struct{ *log.Log }
+
+func (r replica) Consistency(ctx context.Context, first, last int64) ([]merkle.Hash, error) {
+	p, _, err := r.Log.Consistency(ctx, first, last)
+	return p, err
+}
+
+func (r replica) Published(ctx context.Context) ([]byte, error) {
+	p, err := r.Log.Published(ctx)
+	return p.Note, err
+}
+
+func openLog(t testing.TB, p *party, s log.Store, create bool) replica {
+	t.Helper()
+	id := log.Identity{Origin: p.origin, TreeID: 7}
+	if create {
+		if err := log.Create(t.Context(), s, id, v1Signer{}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := log.Open(t.Context(), s, log.Options{Identity: id, Signer: v1Signer{}, Checkpointer: checkpointer{p}, Witnessed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return replica{l}
+}
+
+func (r replica) add(t testing.TB, from, count int) {
+	t.Helper()
+	for i := range count {
+		if _, err := r.Add(t.Context(), log.Leaf{Body: fmt.Append(nil, "leaf ", from+i), NoPromise: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// published checks what a log publishes, and returns the names of those who
+// have signed it, in order.
+func (r replica) published(t testing.TB, p *checkpoint.Policy, size int64) string {
+	t.Helper()
+	pub, err := r.Log.Published(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pub.Tree.Size != size || !pub.Cosigned {
+		t.Fatalf("published size %d, cosigned: %t; want %d", pub.Tree.Size, pub.Cosigned, size)
+	}
+	if _, err := p.Check(pub.Note); err != nil {
+		t.Fatal(err)
+	}
+	_, sigs, err := checkpoint.Parse(pub.Note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range sigs {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// A scene is a log with witnesses, in one bubble of time.
+type scene struct {
+	t       *testing.T
+	party   *party
+	store   *memory.Store
+	log     replica
+	net     network
+	states  map[string]*memory.Store // of the witnesses
+	keys    map[string]*checkpoint.Cosigner
+	counts  map[string]*counted
+	policy  *checkpoint.Policy
+	alarms  []*witness.ContradictionError
+	end     context.CancelFunc
+	results sync.WaitGroup
+	err     error
+}
+
+// counted counts the requests to a handler, by status.
+type counted struct {
+	http.Handler
+	mu    sync.Mutex
+	codes map[int]int
+	bad   http.HandlerFunc // if not nil, answers in its place
+	slow  time.Duration
+}
+
+func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(c.slow)
+	rec := httptest.NewRecorder()
+	h := c.Handler
+	if c.bad != nil {
+		h = c.bad
+	}
+	h.ServeHTTP(rec, r)
+	c.mu.Lock()
+	c.codes[rec.Code]++
+	c.mu.Unlock()
+	for k, v := range rec.Header() {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(rec.Code)
+	io.Copy(w, rec.Body) //nolint:errcheck // a recorder
+}
+
+// newScene makes a log with witnesses a, b and c at hosts of the same name.
+// The quorum is a line of the policy.
+func newScene(t *testing.T, quorum string) *scene {
+	t.Helper()
+	s := &scene{
+		t: t, party: newParty(t, "log.example"), store: memory.New(), net: network{}, end: func() {},
+		states: map[string]*memory.Store{}, keys: map[string]*checkpoint.Cosigner{}, counts: map[string]*counted{},
+	}
+	text := "log " + s.party.vkey + "\n"
+	for _, name := range []string{"a", "b", "c"} {
+		s.states[name] = memory.New()
+		w, c := newWitness(t, s.states[name], name+".example", newKey(t), s.party)
+		s.keys[name] = c
+		s.counts[name] = &counted{Handler: w.Handler(nil, nil), codes: map[int]int{}}
+		s.net[name+".example"] = s.counts[name]
+		text += "witness " + name + " " + c.VKey() + " http://" + name + ".example/\n"
+	}
+	var err error
+	if s.policy, err = checkpoint.ParsePolicy([]byte(text + quorum + "\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.log = openLog(t, s.party, s.store, true)
+	return s
+}
+
+const (
+	twoOfThree = "group g 2 a b c\nquorum g"
+	anyOfThree = "group g any a b c\nquorum g"
+)
+
+// run starts an Asker for l.
+func (s *scene) run(l replica) *witness.Asker {
+	s.t.Helper()
+	a, err := witness.NewAsker(l, witness.AskOptions{
+		Origin: "log.example", Policy: s.policy, Transport: s.net,
+		Alarm: func(e *witness.ContradictionError) { s.alarms = append(s.alarms, e) },
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	before := s.end
+	s.end = func() { before(); cancel() }
+	s.results.Go(func() {
+		if err := a.Run(ctx); err != nil {
+			s.err = err
+		}
+	})
+	return a
+}
+
+// close ends all that runs.
+func (s *scene) close(logs ...replica) {
+	s.end()
+	s.results.Wait()
+	for _, l := range append(logs, s.log) {
+		l.Close()
+	}
+}
+
+func TestAsker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, twoOfThree)
+		defer s.close()
+		a := s.run(s.log)
+		<-a.First()
+		time.Sleep(time.Second)
+		if by := s.log.published(t, s.policy, 0); by != "log.example a.example b.example c.example" {
+			t.Errorf("signed by %s", by)
+		}
+		s.log.add(t, 0, 5)
+		p, err := s.log.WaitPublished(t.Context(), 4)
+		if err != nil || p.Tree.Size != 5 {
+			t.Fatalf("%d, %v", p.Tree.Size, err)
+		}
+		s.log.add(t, 5, 300)
+		time.Sleep(1500 * time.Millisecond)
+		s.log.published(t, s.policy, 305)
+
+		// A log that rests asks nobody, but for fresh cosignatures at times.
+		before := s.counts["a"].codes[200]
+		time.Sleep(50 * time.Minute)
+		if n := s.counts["a"].codes[200]; n != before {
+			t.Errorf("%d requests while the log rests", n-before)
+		}
+		time.Sleep(20 * time.Minute)
+		if n := s.counts["a"].codes[200]; n != before+1 {
+			t.Errorf("%d requests to keep fresh, want 1", n-before)
+		}
+		for name, c := range s.counts {
+			for code, n := range c.codes {
+				if code != 200 {
+					t.Errorf("%s answered %d %d times", name, code, n)
+				}
+			}
+		}
+		st := a.Status()
+		if st.Published != 305 || len(st.Witnesses) != 3 || st.Witnesses[1].Size != 305 || st.Witnesses[1].Failed != 0 || st.Witnesses[1].Cosigned < 3 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// TestAskerStartsAgain opens the log anew: the sizes of witnesses are known
+// from what is published, or they say so.
+func TestAskerStartsAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, anyOfThree)
+		s.counts["c"].bad = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+		s.run(s.log)
+		s.log.add(t, 0, 5)
+		time.Sleep(3 * time.Second)
+		if by := s.log.published(t, s.policy, 5); by != "log.example a.example b.example" {
+			t.Errorf("signed by %s", by)
+		}
+		s.close()
+		s.log = openLog(t, s.party, s.store, false)
+		s.log.published(t, s.policy, 5)
+		s.counts["c"].bad = nil
+		s.counts["a"].bad = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+		s.run(s.log)
+		defer s.close()
+		s.log.add(t, 5, 5)
+		time.Sleep(3 * time.Second)
+		if by := s.log.published(t, s.policy, 10); by != "log.example b.example c.example" {
+			t.Errorf("signed by %s", by)
+		}
+		if n := s.counts["b"].codes[409]; n != 0 {
+			t.Errorf("%d requests out of date to a witness that is known from what is published", n)
+		}
+		// One that is back is asked again, and its line is added.
+		s.counts["a"].bad = nil
+		time.Sleep(2 * time.Minute)
+		if by := s.log.published(t, s.policy, 10); by != "log.example a.example b.example c.example" {
+			t.Errorf("signed by %s", by)
+		}
+	})
+}
+
+// TestAskerQuorum has witnesses fail in each way: what is published has a
+// quorum, or is what it was before.
+func TestAskerQuorum(t *testing.T) {
+	t.Parallel()
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	old := func(s *scene) http.HandlerFunc { // of another tree, whatever is asked
+		return func(w http.ResponseWriter, _ *http.Request) {
+			n := s.party.note(t, merkle.Tree{Size: 1, Root: merkle.EmptyRoot}, s.keys["a"])
+			_, lines, _ := bytes.Cut(n, []byte("\n\n"))
+			w.Write(lines)
+		}
+	}
+	for name, bad := range map[string]func(*scene) http.HandlerFunc{
+		"400":                  func(*scene) http.HandlerFunc { return status(400) },
+		"403":                  func(*scene) http.HandlerFunc { return status(403) },
+		"404":                  func(*scene) http.HandlerFunc { return status(404) },
+		"429":                  func(*scene) http.HandlerFunc { return status(429) },
+		"500":                  func(*scene) http.HandlerFunc { return status(500) },
+		"503":                  func(*scene) http.HandlerFunc { return status(503) },
+		"204":                  func(*scene) http.HandlerFunc { return status(204) },
+		"nothing":              func(*scene) http.HandlerFunc { return status(200) },
+		"a replayed signature": old,
+		"redirect": func(*scene) http.HandlerFunc {
+			return http.RedirectHandler("http://b.example/add-checkpoint", 307).ServeHTTP
+		},
+		"409 without a size":    func(*scene) http.HandlerFunc { return status409("") },
+		"409 with a wrong size": func(*scene) http.HandlerFunc { return status409("-1\n") },
+		"409 with its own size": func(*scene) http.HandlerFunc { return status409("0\n") },
+		"409 in circles": func(*scene) http.HandlerFunc {
+			n := 0
+			return func(w http.ResponseWriter, r *http.Request) { n++; status409(fmt.Sprint(n%2, "\n"))(w, r) }
+		},
+		"a huge answer": func(*scene) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				io.WriteString(w, strings.Repeat("— a AAAAAAA=\n", 1<<20))
+			}
+		},
+		"the signature of another witness": func(s *scene) http.HandlerFunc { return s.counts["b"].Handler.ServeHTTP },
+		"a signature that is forged": func(s *scene) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				req, _ := io.ReadAll(r.Body)
+				p, err := witness.ParseRequest(req)
+				if err != nil {
+					return
+				}
+				text, _, _ := bytes.Cut(p.Note, []byte("\n\n"))
+				n, err := note.Sign(&note.Note{Text: string(text) + "\n"}, forged{s.keys["a"]})
+				if err == nil {
+					_, lines, _ := bytes.Cut(n, []byte("\n\n"))
+					w.Write(lines)
+				}
+			}
+		},
+		"a clock that is wrong": func(s *scene) http.HandlerFunc {
+			c, err := checkpoint.NewCosigner("a.example", newKey(t), func() time.Time { return time.Now().Add(-time.Hour) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := witness.New(witness.Options{Store: memory.New(), Cosigner: c, Logs: []note.Verifier{s.party.verifier(t)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.Handler(nil, nil).ServeHTTP
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, "group g all a b\nquorum g")
+				defer s.close()
+				s.counts["a"].bad = bad(s)
+				a := s.run(s.log)
+				s.log.add(t, 0, 3)
+				time.Sleep(30 * time.Second)
+				if p, err := s.log.Log.Published(t.Context()); err != nil || p.Cosigned {
+					t.Fatalf("published without a quorum: %v\n%s", err, p.Note)
+				}
+				if st := a.Status(); st.Witnesses[0].Failed == 0 || st.Witnesses[0].Failed > 20 || st.Witnesses[1].Cosigned == 0 {
+					t.Errorf("status %+v", st)
+				}
+				s.counts["a"].bad = nil
+				time.Sleep(2 * time.Minute)
+				s.log.published(t, s.policy, 3)
+				if s.err != nil || len(s.alarms) > 0 {
+					t.Errorf("alarm: %v", s.err)
+				}
+			})
+		})
+	}
+}
+
+func status409(size string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/x.tlog.size")
+		w.WriteHeader(409)
+		io.WriteString(w, size)
+	}
+}
+
+// TestAskerSlow has a witness that is slower than the log grows, and one that
+// hangs: they hold up nobody.
+func TestAskerSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, anyOfThree)
+		defer s.close()
+		s.counts["b"].slow = 3 * time.Second
+		s.counts["c"].slow = time.Hour
+		s.run(s.log)
+		for i := range 10 {
+			s.log.add(t, i, 1)
+			p, err := s.log.WaitPublished(t.Context(), int64(i))
+			if err != nil || p.Tree.Size != int64(i)+1 {
+				t.Fatalf("%d, %v", p.Tree.Size, err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if by := s.log.published(t, s.policy, 10); by != "log.example a.example b.example" {
+			t.Errorf("signed by %s", by)
+		}
+		s.counts["c"].slow = 0
+		time.Sleep(time.Hour) // what hangs must come back before the bubble ends
+	})
+}
+
+// TestAskerReplicas runs three replicas on one store. One asks, the others
+// take over when it ends, and all publish the same.
+func TestAskerReplicas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, twoOfThree)
+		others := []replica{openLog(t, s.party, s.store, false), openLog(t, s.party, s.store, false)}
+		defer s.close(others...)
+		s.run(s.log)
+		time.Sleep(300 * time.Millisecond)
+		for _, o := range others {
+			s.run(o)
+		}
+		for i := range 30 {
+			s.log.add(t, i, 1)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Second)
+		for _, l := range append(others, s.log) {
+			s.log.published(t, s.policy, 30)
+			l.published(t, s.policy, 30)
+		}
+		for name, c := range s.counts {
+			if n := c.codes[200]; n < 25 || n > 45 {
+				t.Errorf("%s has cosigned %d times in 30 s", name, n)
+			}
+			if n := c.codes[409]; n > 10 {
+				t.Errorf("%s was asked out of date %d times", name, n)
+			}
+		}
+		if s.err != nil {
+			t.Errorf("alarm: %v", s.err)
+		}
+	})
+}
+
+// TestAskerRollback sets the log back behind what witnesses have seen.
+func TestAskerRollback(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		quorum string
+		silent []string // witnesses that do not show what they have
+		size   int      // of the log after it was set back
+		branch int      // first number of the leaves it gets then
+		alarm  bool
+		proof  bool
+	}{
+		"fewer entries":                            {anyOfThree, nil, 3, 0, true, true},
+		"no entries":                               {anyOfThree, nil, 0, 0, true, true},
+		"same size, other root":                    {anyOfThree, nil, 10, 500, true, true},
+		"more entries, another history":            {anyOfThree, nil, 20, 500, true, true},
+		"without proof, by all":                    {twoOfThree, []string{"a", "b", "c"}, 3, 0, true, false},
+		"without proof, by one that must be there": {"quorum a", []string{"a", "b", "c"}, 3, 0, true, false},
+		"other root, without proof":                {"quorum a", []string{"a", "b", "c"}, 10, 500, true, false},
+		"without proof, by one that need not be":   {"quorum b", []string{"a"}, 3, 0, false, false},
+		"the same log, all of it":                  {anyOfThree, nil, 10, 0, false, false},
+		"the same log, and more":                   {anyOfThree, nil, 15, 0, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, c.quorum)
+				s.run(s.log)
+				s.log.add(t, 0, 10)
+				time.Sleep(3 * time.Second)
+				s.log.published(t, s.policy, 10)
+				s.close()
+
+				s.store = memory.New()
+				s.log = openLog(t, s.party, s.store, true)
+				s.log.add(t, c.branch, c.size)
+				for _, name := range c.silent {
+					h := s.counts[name].Handler
+					s.counts[name].bad = func(w http.ResponseWriter, r *http.Request) {
+						if r.Method == http.MethodGet {
+							w.WriteHeader(404)
+							return
+						}
+						h.ServeHTTP(w, r)
+					}
+				}
+				if !c.alarm && c.size < 10 { // the others have lost their memory
+					for _, name := range []string{"b", "c"} {
+						s.counts[name].bad = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+					}
+				}
+				a := s.run(s.log)
+				<-a.First()
+				if c.proof {
+					synctest.Wait()
+					if len(s.alarms) == 0 {
+						t.Error("no alarm before the log serves")
+					}
+				}
+				time.Sleep(time.Minute)
+				defer s.close()
+				if !c.alarm {
+					if s.err != nil || len(s.alarms) > 0 {
+						t.Fatalf("alarm: %v", s.err)
+					}
+					if err := s.log.Ready(t.Context()); err != nil {
+						t.Error(err)
+					}
+					if c.size >= 10 {
+						s.log.published(t, s.policy, int64(c.size))
+					} else if !a.Status().Witnesses[0].Contradicts {
+						t.Error("the status does not say that a witness contradicts the log")
+					}
+					return
+				}
+				var contradiction *witness.ContradictionError
+				if !errors.As(s.err, &contradiction) || len(s.alarms) != 1 || (contradiction.Proof != nil) != c.proof {
+					t.Fatalf("%v, %d alarms; want one, proof: %t", s.err, len(s.alarms), c.proof)
+				}
+				if _, err := s.log.Add(t.Context(), log.Leaf{Body: []byte("x")}); !errors.Is(err, log.ErrClosed) {
+					t.Errorf("the log still takes leaves: %v", err)
+				}
+				if err := s.log.Ready(t.Context()); !errors.As(err, &contradiction) {
+					t.Errorf("the log is ready: %v", err)
+				}
+				evidence := string(contradiction.Evidence())
+				if !strings.Contains(evidence, fmt.Sprintf("log.example\n%d\n", c.size)) || c.proof != strings.Contains(evidence, "log.example\n10\n") && c.size != 10 {
+					t.Errorf("evidence:\n%s", evidence)
+				}
+			})
+		})
+	}
+}
+
+func TestNewAskerRefuses(t *testing.T) {
+	t.Parallel()
+	p, w := newParty(t, "log.example"), newParty(t, "other.example")
+	c, err := checkpoint.NewCosigner("w.example", newKey(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wit := "witness w " + c.VKey()
+	for name, text := range map[string]string{
+		"no log":       wit + " http://w.example\nquorum w\n",
+		"another log":  "log " + w.vkey + "\n" + wit + " http://w.example\nquorum w\n",
+		"no URL":       "log " + p.vkey + "\n" + wit + "\nquorum w\n",
+		"no scheme":    "log " + p.vkey + "\n" + wit + " w.example\nquorum w\n",
+		"other scheme": "log " + p.vkey + "\n" + wit + " file:///etc/passwd\nquorum w\n",
+		"no host":      "log " + p.vkey + "\n" + wit + " http:///x\nquorum w\n",
+		"query":        "log " + p.vkey + "\n" + wit + " http://w.example/?x\nquorum w\n",
+		"no quorum":    "log " + p.vkey + "\n" + wit + " http://w.example\nquorum none\n",
+	} {
+		policy, err := checkpoint.ParsePolicy([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := witness.NewAsker(replica{}, witness.AskOptions{Origin: "log.example", Policy: policy}); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
