@@ -1,5 +1,5 @@
 // Package api serves a log over HTTP: routes, limits, errors. The wire
-// formats are in api/v1.
+// formats are in api/v1 and api/v2.
 package api
 
 import (
@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
+	v2 "github.com/cairnlog/cairn/api/v2"
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
@@ -52,6 +53,13 @@ type Log interface {
 	// EntryBundle returns the first width leaves of bundle n in the form of
 	// C2SP, or log.ErrNotFound.
 	EntryBundle(ctx context.Context, n int64, width int) ([]byte, error)
+	// WaitPublished returns a published tree that has the entry at index, as
+	// soon as there is one, with witnesses a cosigned one. It fails with
+	// log.ErrWaiting if too many wait.
+	WaitPublished(ctx context.Context, index int64) (log.Published, error)
+	// EntryIn returns the entry at index with a proof in the tree that the
+	// log had at a size.
+	EntryIn(ctx context.Context, index, size int64) (*log.ProvenEntry, error)
 	// Ready returns nil if the log can be read and written now.
 	Ready(ctx context.Context) error
 }
@@ -77,13 +85,14 @@ const (
 // Options say what is served and how.
 type Options struct {
 	Log           Log
-	PublicKey     crypto.PublicKey // the log's own, the one of Identity's key id
-	MaxBody       int64            // of a request in bytes; 0 means DefaultMaxBody
-	MaxAttachment int              // as in entry.Options
-	Timeout       time.Duration    // of an operation; 0 means DefaultTimeout
-	Logger        *zap.Logger      // nil logs nothing
-	Metrics       *Metrics         // nil counts for nobody
-	OpenAPI       []byte           // the description to serve at /openapi.yaml; nil serves none
+	PublicKey     crypto.PublicKey   // the log's own, the one of Identity's key id
+	Author        *checkpoint.Author // of the log's C2SP checkpoints; nil takes no uploads of Rekor v2
+	MaxBody       int64              // of a request in bytes; 0 means DefaultMaxBody
+	MaxAttachment int                // as in entry.Options
+	Timeout       time.Duration      // of an operation; 0 means DefaultTimeout
+	Logger        *zap.Logger        // nil logs nothing
+	Metrics       *Metrics           // nil counts for nobody
+	OpenAPI       []byte             // the description to serve at /openapi.yaml; nil serves none
 }
 
 // A server answers requests. It is made by New and does not change.
@@ -96,6 +105,8 @@ type server struct {
 	logID         string // hex
 	tileTag       string // begins the entity tags of tiles
 	bundles       *bundles
+	noteKeyID     []byte // of the key that signs C2SP checkpoints first; nil for none
+	requests      *v2.Parser
 	maxBody       int64
 	maxAttachment int
 	timeout       time.Duration
@@ -139,6 +150,13 @@ func New(o Options) (http.Handler, error) {
 		logger:        o.Logger,
 		metrics:       o.Metrics,
 		openAPI:       o.OpenAPI,
+	}
+	if o.Author != nil {
+		id := o.Author.KeyID()
+		s.noteKeyID = id[:]
+	}
+	if s.requests, err = v2.NewParser(); err != nil {
+		return nil, fmt.Errorf("serve a log: %w", err)
 	}
 	if b, ok := o.Log.(busyLog); ok {
 		s.busy = b.Busy

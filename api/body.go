@@ -24,22 +24,22 @@ const (
 	largeBodies = 4
 )
 
-// readBody reads the body of a request into x.body. It is valid until the
-// exchange ends.
-func (s *server) readBody(x *exchange, r *http.Request) ([]byte, error) {
-	if r.ContentLength > s.maxBody {
-		return nil, bodyTooLarge(s.maxBody)
+// readBody reads the body of a request, of at most limit bytes, into x.body.
+// It is valid until the exchange ends.
+func (s *server) readBody(x *exchange, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, bodyTooLarge(limit)
 	}
 	b := x.body
 	if cap(b) == 0 {
-		b = make([]byte, 0, min(firstRead, s.maxBody+1))
+		b = make([]byte, 0, min(firstRead, limit+1))
 	}
 	for {
 		n, err := r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		x.body = b
-		if int64(len(b)) > s.maxBody {
-			return nil, bodyTooLarge(s.maxBody)
+		if int64(len(b)) > limit {
+			return nil, bodyTooLarge(limit)
 		}
 		if err == io.EOF {
 			return b, nil
@@ -50,7 +50,7 @@ func (s *server) readBody(x *exchange, r *http.Request) ([]byte, error) {
 		if len(b) < cap(b) {
 			continue
 		}
-		size := min(2*int64(cap(b)), s.maxBody+1) // one more, to see that it is too large
+		size := min(2*int64(cap(b)), limit+1) // one more, to see that it is too large
 		if size > smallBody {
 			// Old and new both live while one is copied to the other; the
 			// old one's share covers that.
@@ -74,7 +74,7 @@ func (s *server) readQuery(x *exchange, r *http.Request, what string, v any) err
 	if err := isJSON(r); err != nil {
 		return err
 	}
-	b, err := s.readBody(x, r)
+	b, err := s.readBody(x, r, s.maxBody)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func TestHalfSentBody(t *testing.T) {
 			}
 		}}
 		x := new(exchange)
-		_, err := s.readBody(x, r)
+		_, err := s.readBody(x, r, s.maxBody)
 		var e *refusal
 		if !errors.As(err, &e) || e.status != http.StatusBadRequest || !e.close {
 			t.Errorf("err = %v", err)
@@ -67,7 +67,7 @@ func TestLargeBodies(t *testing.T) {
 	s := bodyServer(1 << 20)
 	read := func(n int) (*exchange, error) {
 		x := new(exchange)
-		_, err := s.readBody(x, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, n))))
+		_, err := s.readBody(x, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, n))), s.maxBody)
 		return x, err
 	}
 	var held []*exchange

@@ -18,7 +18,7 @@ func (s *server) create(ctx context.Context, x *exchange, r *http.Request) error
 	if err := isJSON(r); err != nil {
 		return err
 	}
-	body, err := s.readBody(x, r)
+	body, err := s.readBody(x, r, s.maxBody)
 	if err != nil {
 		return err
 	}

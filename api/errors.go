@@ -13,7 +13,7 @@ import (
 	"github.com/cairnlog/cairn/merkle"
 )
 
-// Every HTTP status of a refusal is chosen in this file.
+// Every HTTP status of a refusal is chosen in this file, or in errorsv2.go.
 
 // statusClientGone is what logs and metrics show when the client hung up
 // before there was an answer.
@@ -34,6 +34,8 @@ type refusal struct {
 	bare   bool   // no newline at the end, as Rekor's framework writes its own
 	retry  bool   // send Retry-After
 	close  bool   // the rest of the request will not be read
+
+	field, detail string // of the v2 API: what is wrong, and with what
 }
 
 func (e *refusal) Error() string {

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	v1 "github.com/cairnlog/cairn/api/v1"
+	v2 "github.com/cairnlog/cairn/api/v2"
 )
 
 // An exchange is one request and its answer. It is the ResponseWriter that
@@ -187,7 +189,7 @@ func (s *server) handle(op *operation) http.HandlerFunc {
 		switch {
 		case err == nil:
 		case x.status == 0:
-			s.refuse(x, refuse(ctx, err, op.trouble))
+			s.refuse(x, op.refuse(ctx, err))
 		default: // some of the answer is out; cut it short so that it shows
 			x.cause = err
 			panic(http.ErrAbortHandler)
@@ -229,11 +231,26 @@ func (s *server) refuse(x *exchange, e *refusal) {
 		x.WriteHeader(e.status)
 		return
 	}
+	if x.op.refuseAs != nil || strings.HasPrefix(x.path, v2.PathEntries) {
+		x.buf = e.appendStatus(x.buf[:0])
+	} else {
+		x.buf = e.appendError(x.buf[:0])
+	}
+	if e.pem {
+		h["Content-Type"] = pemHeader
+	} else {
+		h["Content-Type"] = jsonHeader
+	}
+	x.send(e.status)
+}
+
+// appendError appends the body of a refusal of the v1 API.
+func (e *refusal) appendError(b []byte) []byte {
 	code := e.code
 	if code == 0 {
 		code = e.status
 	}
-	b := append(x.buf[:0], `{"code":`...)
+	b = append(b, `{"code":`...)
 	b = strconv.AppendInt(b, int64(code), 10)
 	b = append(b, `,"message":`...)
 	b = v1.AppendString(b, e.text[:min(len(e.text), maxText)])
@@ -241,13 +258,7 @@ func (s *server) refuse(x *exchange, e *refusal) {
 	if !e.bare {
 		b = append(b, '\n')
 	}
-	x.buf = b
-	if e.pem {
-		h["Content-Type"] = pemHeader
-	} else {
-		h["Content-Type"] = jsonHeader
-	}
-	x.send(e.status)
+	return b
 }
 
 // send answers with what was rendered into x.buf.

@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	v1 "github.com/cairnlog/cairn/api/v1"
+	v2 "github.com/cairnlog/cairn/api/v2"
 )
 
 // An operation is one thing that a client can ask for.
@@ -22,7 +23,17 @@ type operation struct {
 	exact   bool   // for caches: the path is to be as in the pattern, with nothing to tidy up
 	serve   func(s *server, ctx context.Context, x *exchange, r *http.Request) error
 
+	refuseAs func(ctx context.Context, err error) *refusal // nil refuses as the v1 API does
+
 	counters *opCounters // nil for a hidden one
+}
+
+// refuse turns what serve returned into a refusal.
+func (op *operation) refuse(ctx context.Context, err error) *refusal {
+	if op.refuseAs != nil {
+		return op.refuseAs(ctx, err)
+	}
+	return refuse(ctx, err, op.trouble)
 }
 
 // paramUUID names the path parameter of getLogEntryByUUID.
@@ -48,6 +59,7 @@ func operations() []operation {
 		{id: "getTile", method: http.MethodGet, pattern: pathTile, trouble: textRead, exact: true, serve: (*server).tile},
 		{id: "headCheckpoint", method: http.MethodHead, pattern: pathCheckpoint, trouble: textRead, exact: true, serve: (*server).checkpoint},
 		{id: "headTile", method: http.MethodHead, pattern: pathTile, trouble: textRead, exact: true, serve: (*server).tile},
+		{id: "createEntryV2", method: http.MethodPost, pattern: v2.PathEntries, refuseAs: refuseV2, serve: (*server).createV2},
 
 		{id: "ping", method: http.MethodGet, pattern: "/ping", hidden: true, serve: (*server).ping},
 		{id: "pingHead", method: http.MethodHead, pattern: "/ping", hidden: true, serve: (*server).ping},

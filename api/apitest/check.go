@@ -19,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 
 	"github.com/cairnlog/cairn"
+	v2 "github.com/cairnlog/cairn/api/v2"
 )
 
 // A Checker compares exchanges with openapi.yaml.
@@ -137,13 +138,17 @@ func (c *Checker) checkUnrouted(x Exchange, known bool) error {
 	return c.checkError(x)
 }
 
-// checkError wants v1's error body.
+// checkError wants the error body of the API.
 func (c *Checker) checkError(x Exchange) error {
 	value, err := openapi3filter.JSONBodyDecoder(bytes.NewReader(x.ResponseBody), x.ResponseHeader, nil, nil)
 	if err != nil {
 		return fmt.Errorf("%s %s: body of the refusal: %w", x.Method, x.URL.Path, err)
 	}
-	if err := c.CheckSchema("Error", value); err != nil {
+	schema := "Error"
+	if strings.HasPrefix(x.URL.Path, v2.PathEntries) {
+		schema = "Status"
+	}
+	if err := c.CheckSchema(schema, value); err != nil {
 		return fmt.Errorf("%s %s: body of the refusal: %w", x.Method, x.URL.Path, err)
 	}
 	return nil

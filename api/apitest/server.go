@@ -41,6 +41,16 @@ func NewKey(t testing.TB) crypto.Signer {
 // that NewLog makes.
 func CheckpointKey() crypto.Signer { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
 
+// NewAuthor returns who signs with that key.
+func NewAuthor(t testing.TB) *checkpoint.Author {
+	t.Helper()
+	a, err := checkpoint.NewAuthor(Origin, CheckpointKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // NewLog opens an empty log in s, or one in memory if s is nil. It is closed
 // at the end of the test; s is not.
 func NewLog(t testing.TB, key crypto.Signer, s log.Store) *log.Log {
@@ -56,15 +66,11 @@ func NewLog(t testing.TB, key crypto.Signer, s log.Store) *log.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	author, err := checkpoint.NewAuthor(Origin, CheckpointKey())
-	if err != nil {
-		t.Fatal(err)
-	}
 	id := log.Identity{Origin: Origin, TreeID: TreeID, KeyID: keyID}
 	if err := log.Create(t.Context(), s, id, signer, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	l, err := log.Open(t.Context(), s, log.Options{Identity: id, Signer: signer, Checkpointer: author})
+	l, err := log.Open(t.Context(), s, log.Options{Identity: id, Signer: signer, Checkpointer: NewAuthor(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +103,9 @@ func ServeKey(t testing.TB, key crypto.Signer, o api.Options) *Server {
 		o.Log = NewLog(t, key, nil)
 	}
 	o.PublicKey = key.Public()
+	if o.Author == nil {
+		o.Author = NewAuthor(t)
+	}
 	if o.OpenAPI == nil {
 		o.OpenAPI = cairn.OpenAPI
 	}

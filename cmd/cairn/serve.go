@@ -144,6 +144,7 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 	handler, err := api.New(api.Options{
 		Log:           l,
 		PublicKey:     h.key.Public(),
+		Author:        h.author,
 		MaxBody:       c.MaxBody,
 		MaxAttachment: c.MaxAttachment,
 		Logger:        logger,
