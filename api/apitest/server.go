@@ -113,6 +113,12 @@ func ServeKey(t testing.TB, key crypto.Signer, o api.Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ServeHandler(t, key, h)
+}
+
+// ServeHandler is Serve of a handler that is there already.
+func ServeHandler(t testing.TB, key crypto.Signer, h http.Handler) *Server {
+	t.Helper()
 	c, err := NewChecker()
 	if err != nil {
 		t.Fatal(err)
