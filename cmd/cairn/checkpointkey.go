@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/cairnlog/cairn/checkpoint"
+	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/sign"
 )
 
@@ -41,8 +43,8 @@ func (h *home) loadCheckpointKeys(origin string, paths []string) error {
 }
 
 // checkpointKeys sees to it that there are keys, and that clients can follow
-// from those that there were.
-func (h *home) checkpointKeys() error {
+// from those that there were, unless the operator says that they cannot.
+func (h *home) checkpointKeys(ctx context.Context, others bool) error {
 	// 1. The key that a log has without further words.
 	if h.author == nil {
 		path := filepath.Join(h.data, "checkpoint-key.pem")
@@ -65,10 +67,18 @@ func (h *home) checkpointKeys() error {
 		return fmt.Errorf("read the keys of checkpoints: %w", err)
 	}
 	known := strings.Fields(string(have))
-	if len(known) > 0 && !slices.ContainsFunc(known, func(k string) bool { return slices.Contains(vkeys, k) }) {
-		return refuse("clients know this log's checkpoints by the keys in %s, and would refuse all from now on: none of them is in %s. "+
-			"Name an old key as well until clients know the new one, with --checkpoint-key OLD --checkpoint-key NEW; if the old ones are lost, remove the first file",
-			h.vkeysPath(), strings.Join(h.checkpointPaths, ", "))
+	if len(known) > 0 && !others && !slices.ContainsFunc(known, func(k string) bool { return slices.Contains(vkeys, k) }) {
+		return h.unknownKeys("the keys in " + h.vkeysPath())
+	}
+	// What witnesses have cosigned is in the database, for all servers.
+	_, note, err := h.store.Published(ctx)
+	if err != nil && !errors.Is(err, log.ErrNotFound) {
+		return fmt.Errorf("read the published checkpoint: %w", err)
+	}
+	if err == nil && !others {
+		if _, _, err := checkpoint.OpenNote(note, h.identity.Origin, h.author.Verifiers()...); err != nil {
+			return h.unknownKeys("those that signed the one published in " + redact(h.storage))
+		}
 	}
 
 	// 3. Remember them.
@@ -80,6 +90,14 @@ func (h *home) checkpointKeys() error {
 		return fmt.Errorf("remember the keys of checkpoints: %w", err)
 	}
 	return nil
+}
+
+// unknownKeys refuses keys of which clients know none, and says which they know.
+func (h *home) unknownKeys(known string) error {
+	return refuse("clients know the checkpoints of this log by %s, and would refuse all from now on: none of them is in %s. "+
+		"Name an old key as well until clients know the new one, with --checkpoint-key OLD --checkpoint-key NEW, "+
+		"or say with --new-checkpoint-keys that the old ones are lost or stolen",
+		known, strings.Join(h.checkpointPaths, ", "))
 }
 
 func (h *home) vkeysPath() string { return filepath.Join(h.data, "checkpoint.vkeys") }

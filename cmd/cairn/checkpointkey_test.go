@@ -166,7 +166,7 @@ func TestCheckpointKeysRefused(t *testing.T) {
 		"a public key":       {[]string{own, public}, "no PRIVATE KEY"},
 		"an RSA key":         {[]string{own, rsaPath}, "RSA keys cannot sign"},
 		"a key twice":        {[]string{own, own}, "two keys with hash"},
-		"none that was used": {[]string{newCheckpointKey(t, sign.Ed25519)}, "clients know this log's checkpoints by the keys in"},
+		"none that was used": {[]string{newCheckpointKey(t, sign.Ed25519)}, "clients know the checkpoints of this log by the keys in"},
 	} {
 		f.CheckpointKey = c.keys
 		_, err := f.open(t.Context(), openOnly)
@@ -182,11 +182,10 @@ func TestCheckpointKeysRefused(t *testing.T) {
 	}
 
 	// The operator wants it so.
-	if err := os.Remove(h.vkeysPath()); err != nil {
-		t.Fatal(err)
-	}
-	f.CheckpointKey = []string{newCheckpointKey(t, sign.ECDSA)}
-	mustOpen(t, f, openOnly)
+	f.CheckpointKey, f.NewCheckpointKeys = []string{newCheckpointKey(t, sign.ECDSA)}, true
+	mustOpen(t, f, openOnly).store.Close()
+	f.NewCheckpointKeys = false
+	mustOpen(t, f, openOnly).store.Close()
 
 	long := flagsIn(t.TempDir())
 	long.Origin = strings.Repeat("o", 300)
@@ -197,4 +196,34 @@ func TestCheckpointKeysRefused(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(long.Data, "cairn.db")); err == nil {
 		t.Error("a refused start made a log")
 	}
+}
+
+// TestOtherKeysOnAReplica is a server with another checkpoint key than the one
+// that signed what witnesses have cosigned.
+func TestOtherKeysOnAReplica(t *testing.T) {
+	t.Parallel()
+	one := flagsIn(t.TempDir())
+	a := mustOpen(t, one, openOrCreate)
+	note, err := a.author.Checkpoint(merkle.Tree{Root: merkle.EmptyRoot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.store.Publish(t.Context(), 0, note); err != nil {
+		t.Fatal(err)
+	}
+	a.store.Close()
+
+	two := flagsIn(t.TempDir())
+	two.Storage, two.Key = a.storage, a.keyPath
+	mustOpen(t, two, openOnly).store.Close() // derives the same key
+
+	three := flagsIn(t.TempDir())
+	three.Storage, three.Key, three.CheckpointKey = a.storage, a.keyPath, []string{newCheckpointKey(t, sign.Ed25519)}
+	if _, err := three.open(t.Context(), openOnly); err == nil || !strings.Contains(err.Error(), "the one published in sqlite:") {
+		t.Errorf("a replica with another key: %v", err)
+	}
+	three.CheckpointKey = append(three.CheckpointKey, a.checkpointPaths...)
+	mustOpen(t, three, openOnly).store.Close()
+	three.CheckpointKey, three.NewCheckpointKeys = []string{newCheckpointKey(t, sign.Ed25519)}, true
+	mustOpen(t, three, openOnly)
 }

@@ -26,12 +26,13 @@ import (
 
 // logFlags say which log is meant. They are shared by serve and init.
 type logFlags struct {
-	Data          string   `default:"./cairn-data" env:"CAIRN_DATA" type:"path" placeholder:"DIR" help:"Directory of the key and, by default, of the database (${default})."`
-	Storage       string   `env:"CAIRN_STORAGE" placeholder:"URL" help:"Database: postgres://… or sqlite:PATH. Default: cairn.db in the data directory."`
-	Key           string   `env:"CAIRN_KEY" type:"path" placeholder:"FILE" help:"The log's private key in PEM. Default: key.pem in the data directory, made with the log."`
-	CheckpointKey []string `env:"CAIRN_CHECKPOINT_KEY" type:"path" placeholder:"FILE" help:"Private key in PEM that signs C2SP checkpoints, Ed25519, ECDSA or ML-DSA-44; may be repeated, the first makes the first line. Default: checkpoint-key.pem in the data directory, made from the log's key."`
-	Origin        string   `default:"localhost" env:"CAIRN_ORIGIN" placeholder:"NAME" help:"Name of the log in its checkpoints, by custom its host name (${default})."`
-	TreeID        int64    `name:"tree-id" env:"CAIRN_TREE_ID" placeholder:"N" help:"Tree id of the log. Default: that of the log that is there; a random one for a new log."`
+	Data              string   `default:"./cairn-data" env:"CAIRN_DATA" type:"path" placeholder:"DIR" help:"Directory of the key and, by default, of the database (${default})."`
+	Storage           string   `env:"CAIRN_STORAGE" placeholder:"URL" help:"Database: postgres://… or sqlite:PATH. Default: cairn.db in the data directory."`
+	Key               string   `env:"CAIRN_KEY" type:"path" placeholder:"FILE" help:"The log's private key in PEM. Default: key.pem in the data directory, made with the log."`
+	CheckpointKey     []string `env:"CAIRN_CHECKPOINT_KEY" type:"path" placeholder:"FILE" help:"Private key in PEM that signs C2SP checkpoints, Ed25519, ECDSA or ML-DSA-44; may be repeated, the first makes the first line. Default: checkpoint-key.pem in the data directory, made from the log's key."`
+	NewCheckpointKeys bool     `name:"new-checkpoint-keys" env:"CAIRN_NEW_CHECKPOINT_KEYS" help:"Start although clients know none of the checkpoint keys any more, because the old ones are lost or stolen."`
+	Origin            string   `default:"localhost" env:"CAIRN_ORIGIN" placeholder:"NAME" help:"Name of the log in its checkpoints, by custom its host name (${default})."`
+	TreeID            int64    `name:"tree-id" env:"CAIRN_TREE_ID" placeholder:"N" help:"Tree id of the log. Default: that of the log that is there; a random one for a new log."`
 }
 
 // A home is a log with the places where it lives: what serve starts on.
@@ -185,7 +186,7 @@ func (f *logFlags) open(ctx context.Context, how opening) (_ *home, err error) {
 	if h.signer, err = v1.NewSigner(h.key, h.identity.Origin, h.identity.TreeID); err != nil {
 		return nil, err
 	}
-	if err := h.checkpointKeys(); err != nil {
+	if err := h.checkpointKeys(ctx, f.NewCheckpointKeys); err != nil {
 		return nil, err
 	}
 	if h.lasting() && remembered == nil {
