@@ -108,7 +108,9 @@ func checkCOSE(spec []byte, o Options) (*Checked, error) {
 			c.Attachment = message.raw
 		}
 		if m.contentType == inTotoType {
-			c.Terms = subjectTerms(m.payload)
+			if c.Terms, err = subjectTerms(m.payload); err != nil {
+				return nil, err
+			}
 		}
 	}
 

@@ -159,7 +159,11 @@ func checkDSSE(spec []byte, o Options) (*Checked, error) {
 	}
 	c := s.checked(keys, stored)
 	if signed.PayloadType == inTotoType {
-		c.Terms = append(c.Terms, statementTerms(signed.payload)...)
+		terms, err := statementTerms(signed.payload)
+		if err != nil {
+			return nil, err
+		}
+		c.Terms = append(c.Terms, terms...)
 	}
 	return c, nil
 }

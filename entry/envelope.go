@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/cairnlog/cairn/entry/jcs"
 	"github.com/cairnlog/cairn/pki"
 )
 
@@ -16,14 +17,39 @@ import (
 // that a proposal takes.
 const maxSigners = 32
 
+// maxVerifying is the time that all these tries may take together, in
+// microseconds as pki.X509.Cost counts them: some keys take twenty times as
+// long as others, and Ed25519 hashes the payload for each try. 32 keys of P-256
+// take a third of it, and so do six of P-521.
+const maxVerifying = 100_000
+
 // An envelope is a DSSE envelope,
 // https://github.com/secure-systems-lab/dsse/blob/master/envelope.md. It is
 // read by encoding/json, whose ways with names and types are what other
 // implementations have.
 type envelope struct {
-	PayloadType string              `json:"payloadType"`
-	Payload     string              `json:"payload"`
-	Signatures  []envelopeSignature `json:"signatures"`
+	PayloadType string             `json:"payloadType"`
+	Payload     string             `json:"payload"`
+	Signatures  envelopeSignatures `json:"signatures"`
+}
+
+// envelopeSignatures reads as the slice does, but counts before it makes room.
+type envelopeSignatures []envelopeSignature
+
+func (s *envelopeSignatures) UnmarshalJSON(text []byte) error {
+	if r := jcs.NewReader(text); r.Kind() == jcs.Array {
+		n := 0
+		err := r.Array(func() error {
+			if n++; n > maxSigners {
+				return fmt.Errorf("envelope has more than %d signatures", maxSigners)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return json.Unmarshal(text, (*[]envelopeSignature)(s))
 }
 
 type envelopeSignature struct {
@@ -53,6 +79,7 @@ type signedEnvelope struct {
 	signatures [][]byte
 	message    []byte // what was signed
 	digest     [sha256.Size]byte
+	spent      int // of maxVerifying
 }
 
 var errEnvelopeBase64 = errors.New("unable to base64 decode payload (is payload in the right format?)")
@@ -63,7 +90,7 @@ func (e *envelope) decode() (*signedEnvelope, error) {
 		return nil, errors.New("no signature found")
 	}
 	if len(e.Signatures) > maxSigners {
-		return nil, fmt.Errorf("envelope has %d signatures, the limit is %d", len(e.Signatures), maxSigners)
+		return nil, fmt.Errorf("envelope has more than %d signatures", maxSigners)
 	}
 	s := &signedEnvelope{envelope: e, signatures: make([][]byte, len(e.Signatures))}
 	var err error
@@ -114,6 +141,9 @@ func (s *signedEnvelope) first(key *pki.X509, try func(envelopeSignature) bool) 
 	for i, sig := range s.signatures {
 		if try != nil && !try(s.Signatures[i]) {
 			continue
+		}
+		if s.spent += key.Cost(len(s.message)); s.spent > maxVerifying {
+			return 0, errors.New("envelope has too many signatures for keys of this type")
 		}
 		if key.VerifyMessage(s.message, s.digest, sig) == nil {
 			return i, nil

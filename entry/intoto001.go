@@ -128,7 +128,7 @@ func (s *intoto001) verify(key *pki.X509, o Options, c *Checked) error {
 	s.payloadHash = hashValue{there: true, algorithm: []byte("sha256"), value: []byte(digest(payload))}
 	c.Attachment = o.attachment(payload, env.Payload)
 	if env.PayloadType == inTotoType {
-		c.Terms = provenanceTerms(payload)
+		c.Terms, err = provenanceTerms(payload)
 	}
-	return nil
+	return err
 }

@@ -182,9 +182,9 @@ func (s *intoto002) verify(payloadText string, sigs, pems []content, o Options, 
 	s.payloadHash = hashValue{there: true, algorithm: []byte("sha256"), value: []byte(digest(payload))}
 	c.Attachment = o.attachment(payload, payloadText)
 	if env.PayloadType == inTotoType {
-		c.Terms = provenanceTerms(payload)
+		c.Terms, err = provenanceTerms(payload)
 	}
-	return by.keys, nil
+	return by.keys, err
 }
 
 func (s *intoto002) problems() error {

@@ -42,6 +42,9 @@ func verifyRPM(pkg []byte, key *pki.PGP) (headers map[string]string, err error) 
 			continue // the library refuses it
 		}
 		version, err := pki.PGPSignatureVersion(t.content)
+		if err == io.ErrUnexpectedEOF {
+			return nil, errors.New("PGP signature in the RPM header is cut off")
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -17,6 +17,10 @@ import (
 const (
 	// maxChain is the most certificates a chain may have.
 	maxChain = 10
+	// maxDER is the most that a key or all certificates of a chain may have in
+	// DER. No leaf holds more than 36 KiB of it, and what is in a certificate
+	// takes up to fifty times as much memory.
+	maxDER = 64 << 10
 	// maxRSABits bounds the time that one RSA verification takes.
 	maxRSABits = 8192
 )
@@ -77,6 +81,9 @@ func ParseX509Certificate(der []byte) (*X509, error) {
 // parseBareKey reads a key in PKIX form. text is the canonical PEM of der, nil
 // if there is none yet.
 func parseBareKey(der, text []byte) (*X509, error) {
+	if err := checkDER(len(der)); err != nil {
+		return nil, err
+	}
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return nil, err
@@ -96,7 +103,8 @@ func parseBareKey(der, text []byte) (*X509, error) {
 }
 
 func parseChain(text []byte) (*X509, error) {
-	k := &X509{canonical: make([]byte, 0, len(text)+1)}
+	k := &X509{canonical: make([]byte, 0, min(len(text)+1, 2*maxDER))}
+	total := 0
 	for len(text) > 0 {
 		if len(k.certs) == maxChain {
 			return nil, errors.New("too many certificates specified in PEM block")
@@ -104,6 +112,10 @@ func parseChain(text []byte) (*X509, error) {
 		block, rest := pem.Decode(text)
 		if block == nil {
 			return nil, errors.New("error during PEM decoding")
+		}
+		total += len(block.Bytes)
+		if err := checkDER(total); err != nil {
+			return nil, err
 		}
 		// The type is not looked at: whatever the block calls itself, the
 		// canonical form says CERTIFICATE.
@@ -120,11 +132,21 @@ func parseChain(text []byte) (*X509, error) {
 }
 
 func parseCertificate(der []byte) (*x509.Certificate, error) {
+	if err := checkDER(len(der)); err != nil {
+		return nil, err
+	}
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, err
 	}
 	return c, checkSize(c.PublicKey)
+}
+
+func checkDER(n int) error {
+	if n > maxDER {
+		return fmt.Errorf("invalid public key: more than %d bytes of DER", maxDER)
+	}
+	return nil
 }
 
 func checkSize(key any) error {

@@ -133,6 +133,79 @@ func TestRSATooLarge(t *testing.T) {
 	}
 }
 
+// What is in certificates takes much memory, and more than a leaf holds is of
+// no use.
+func TestX509TooLarge(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := func(name int) []byte {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{strings.Repeat("x", name)}}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: pemCert, Bytes: der})
+	}
+	half, whole := certificate(30_000), certificate(maxDER)
+	for name, tt := range map[string]struct {
+		text   []byte
+		refuse bool
+	}{
+		"half":             {half, false},
+		"two halves":       {slices.Concat(half, half), false},
+		"three halves":     {slices.Concat(half, half, half), true},
+		"whole":            {whole, true},
+		"whole with text":  {slices.Concat([]byte("text\n"), whole), true},
+		"second is whole":  {slices.Concat(half, whole), true},
+		"key":              {pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: make([]byte, maxDER+1)}), true},
+		"much text before": {slices.Concat(bytes.Repeat([]byte("text\n"), maxDER), half), false},
+	} {
+		_, err := ParseX509(tt.text)
+		if tt.refuse != (err != nil) || err != nil && !strings.Contains(err.Error(), "more than 65536 bytes of DER") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestCost(t *testing.T) {
+	t.Parallel()
+	text := func(pub any, err error) []byte {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mustPEM(t, pub)
+	}
+	curve := func(c elliptic.Curve) []byte {
+		k, err := ecdsa.GenerateKey(c, rand.Reader)
+		return text(&k.PublicKey, err)
+	}
+	n, _ := new(big.Int).SetString("1"+strings.Repeat("0", 2046)+"1", 2)
+	last := 0
+	for _, key := range [][]byte{curve(elliptic.P256()), text(&rsa.PublicKey{N: n, E: 65537}, nil), text(&rsa.PublicKey{N: n, E: 1<<31 - 1}, nil),
+		curve(elliptic.P384()), curve(elliptic.P521())} {
+		k, err := ParseX509(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.Cost(1 << 20); got <= last {
+			t.Errorf("%T costs %d, the one before it %d", k.Public(), got, last)
+		} else {
+			last = got
+		}
+	}
+	pub, _, err := ed25519.GenerateKey(rand.Reader)
+	k, err := ParseX509(text(pub, err))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.Cost(0) > 200 || k.Cost(10<<20) < 10_000 {
+		t.Errorf("Ed25519 costs %d for nothing and %d for 10 MiB", k.Cost(0), k.Cost(10<<20))
+	}
+}
+
 // A bit string with unused bits parses as another key, shifted to the right;
 // what is stored is that key, not the DER that came in.
 func TestShiftedBitString(t *testing.T) {

@@ -31,8 +31,9 @@ var differences = []difference{
 	{"helm-files", []string{"helm"}, "verdict", regexp.MustCompile(`^invalid hash found in Provenance file$`), none},
 	{"intoto-keys", []string{"intoto"}, "keys", anything, regexp.MustCompile(`^json: cannot unmarshal|^invalid character|^unexpected end of JSON`)},
 	{"jar-foreign-block", []string{"jar"}, "verdict", regexp.MustCompile(`signature block that belongs to no sigfile`), none},
+	{"pgp-signature", []string{"rpm"}, "verdict", regexp.MustCompile(`^PGP signature in the RPM header is cut off$`), none},
 	{"rpm-header", []string{"rpm"}, "verdict", regexp.MustCompile(`tags of the RPM header overlap`), none},
-	{"pgp-ring", pgpKinds, "verdict", regexp.MustCompile(`^error reading (binary )?PGP public key: (unexpected EOF$|PGP packet of type|openpgp: invalid data: tag byte)`), none},
+	{"pgp-ring", pgpKinds, "verdict", regexp.MustCompile(`^error reading (binary )?PGP public key: (unexpected EOF$|malformed PGP signature packet|PGP packet of type|openpgp: invalid data: tag byte)`), none},
 	{"pgp-secret-key", pgpKinds, "verdict", regexp.MustCompile(`this is a secret key`), none},
 	{"pgp-signature", pgpKinds, "verdict", regexp.MustCompile(`^invalid PGP signature: (unexpected EOF|openpgp: invalid data: tag byte)`), none},
 }
