@@ -45,7 +45,11 @@ func (d *DSSE002) Check() (*Checked, error) {
 	hash := sha256.Sum256(d.Envelope.Payload)
 	c := checked002(crypto.SHA256, hash[:], signatures, keys)
 	if d.Envelope.PayloadType == inTotoType {
-		c.Terms = append(c.Terms, statementTerms(d.Envelope.Payload)...)
+		terms, err := statementTerms(d.Envelope.Payload)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		c.Terms = append(c.Terms, terms...)
 	}
 	return c.finish("dsse", "0.0.2", false)
 }
@@ -101,6 +105,7 @@ func (d *DSSE002) verify() ([]Signature, []*pki.X509, error) {
 		missing[string(s)] = true
 	}
 	by := make(map[string]int, len(missing)) // the last verifier of each signature
+	spent := 0                               // of maxVerifying
 	for i := range d.Verifiers {
 		if len(missing) == 0 {
 			break
@@ -116,11 +121,17 @@ func (d *DSSE002) verify() ([]Signature, []*pki.X509, error) {
 			sums[a.hash] = h.Sum(nil)
 		}
 		at := slices.IndexFunc(e.Signatures, func(s []byte) bool {
+			if spent += keys[i].Cost(len(message)); spent > maxVerifying {
+				return false
+			}
 			if pure {
 				return keys[i].VerifyMessage(message, sum, s) == nil
 			}
 			return keys[i].VerifyDigest(a.hash, sums[a.hash], s) == nil
 		})
+		if spent > maxVerifying {
+			return nil, nil, errors.New("envelope has too many signatures for keys of this type")
+		}
 		if at < 0 {
 			return nil, nil, fmt.Errorf("verifier %d verifies no signature", i)
 		}
