@@ -6,12 +6,23 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	rekortiles "github.com/sigstore/rekor-tiles/v2/pkg/client/write"
+	"github.com/sigstore/rekor-tiles/v2/pkg/note"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
@@ -21,74 +32,102 @@ import (
 
 // TestSigstoreGo makes bundles with sigstore-go and verifies them with it:
 // signed by a bare key and by a certificate of an authority that the trusted
-// root names, over a blob and over an attestation.
+// root names, over a blob and over an attestation, through both APIs of one
+// log.
 func TestSigstoreGo(t *testing.T) {
 	onEach(t, func(t *testing.T, s *server) {
-		l, err := openRekor(s.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, keyType := range []string{"p256", "p384", "rsa2048"} {
-			authority, err := newSigner("p256")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := authority.certifyCA(); err != nil {
-				t.Fatal(err)
-			}
-			signer, err := newSigner(keyType)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := signer.certify(authority, "builder@example.com"); err != nil {
-				t.Fatal(err)
-			}
-			trusted, err := trustedRoot(s, l, authority, signer)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, certified := range []bool{false, true} {
-				blob := fmt.Appendf(nil, "%s certified=%v", keyType, certified)
-				contents := map[string]sign.Content{"blob": &sign.PlainData{Data: blob}}
-				if signer.hash == crypto.SHA256 { // a dsse entry has no other hash
-					contents["attestation"] = &sign.DSSEData{Data: statement(blob), PayloadType: inToto}
-				}
-				for name, content := range contents {
-					t.Run(fmt.Sprintf("%s-%s-certified=%v", name, keyType, certified), func(t *testing.T) {
-						b := signBundle(t, s, signer, content, certified)
-						if keyType == "rsa2048" { // the same signature again: the entry is there
-							b = signBundle(t, s, signer, content, certified)
-						}
-						policy := verify.WithKey()
-						if certified {
-							id, err := verify.NewShortCertificateIdentity("", ".*", "builder@example.com", "")
-							if err != nil {
-								t.Fatal(err)
-							}
-							policy = verify.WithCertificateIdentity(id)
-						}
-						v, err := verify.NewVerifier(trusted, verify.WithTransparencyLog(1), verify.WithIntegratedTimestamps(1))
-						if err != nil {
-							t.Fatal(err)
-						}
-						if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader(blob)), policy)); err != nil {
-							t.Errorf("verify: %v", err)
-						}
-						if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader([]byte("another"))), policy)); err == nil {
-							t.Error("another artifact was verified")
-						}
-					})
-				}
-			}
+		for _, version := range []uint32{1, 2} {
+			t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) { sigstoreGo(t, s, version) })
 		}
 	})
 }
 
-func signBundle(t *testing.T, s *server, signer *signer, content sign.Content, certified bool) *bundle.Bundle {
+func sigstoreGo(t *testing.T, s *server, version uint32) {
+	l, err := openRekor(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, keyType := range []string{"p256", "p384", "rsa2048"} {
+		authority, err := newSigner("p256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := authority.certifyCA(); err != nil {
+			t.Fatal(err)
+		}
+		signer, err := newSigner(keyType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signer.certify(authority, "builder@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		trusted, err := trustedRoot(s, l, authority, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, certified := range []bool{false, true} {
+			blob := fmt.Appendf(nil, "%s certified=%v v%d", keyType, certified, version)
+			contents := map[string]sign.Content{"blob": &sign.PlainData{Data: blob}}
+			if signer.hash == crypto.SHA256 || version == 2 { // a dsse entry of v1 has no other hash
+				contents["attestation"] = &sign.DSSEData{Data: statement(blob), PayloadType: inToto}
+			}
+			for name, content := range contents {
+				t.Run(fmt.Sprintf("%s-%s-certified=%v", name, keyType, certified), func(t *testing.T) {
+					b := signBundle(t, s, version, signer, content, certified, false)
+					if keyType == "rsa2048" { // the same signature again: the entry is there
+						b = signBundle(t, s, version, signer, content, certified, true)
+					}
+					policy := verify.WithKey()
+					if certified {
+						id, err := verify.NewShortCertificateIdentity("", ".*", "builder@example.com", "")
+						if err != nil {
+							t.Fatal(err)
+						}
+						policy = verify.WithCertificateIdentity(id)
+					}
+					when := verify.WithIntegratedTimestamps(1)
+					if version == 2 { // v2 has no times; those are a timestamp authority's
+						when = verify.WithCurrentTime()
+					}
+					v, err := verify.NewVerifier(trusted, verify.WithTransparencyLog(1), when)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader(blob)), policy)); err != nil {
+						t.Errorf("verify: %v", err)
+					}
+					if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader([]byte("another"))), policy)); err == nil {
+						t.Error("another artifact was verified")
+					}
+				})
+			}
+		}
+	}
+}
+
+// signBundle signs by a signing config that names the log with that version of
+// its API.
+func signBundle(t *testing.T, s *server, version uint32, signer *signer, content sign.Content, certified, again bool) *bundle.Bundle {
 	t.Helper()
+	config, err := root.NewSigningConfig(root.SigningConfigMediaType02, nil, nil,
+		[]root.Service{{URL: s.url, MajorAPIVersion: version, ValidityPeriodStart: time.Now().Add(-time.Hour)}},
+		root.ServiceConfiguration{Selector: prototrustroot.ServiceSelector_ANY}, nil, root.ServiceConfiguration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := root.SelectService(config.RekorLogURLs(), sign.RekorAPIVersions, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rekor := &sign.RekorOptions{BaseURL: service.URL, Version: service.MajorAPIVersion}
+	if version == 2 && again {
+		// sigstore-go takes no 409 for an answer, and sends no preference by itself.
+		rekor.ClientV2 = preferring{t, s.url}
+	}
 	o := sign.BundleOptions{
 		Context:          t.Context(),
-		TransparencyLogs: []sign.Transparency{sign.NewRekor(&sign.RekorOptions{BaseURL: s.url, Version: 1})},
+		TransparencyLogs: []sign.Transparency{sign.NewRekor(rekor)},
 	}
 	if certified {
 		o.CertificateProvider = issued{signer}
@@ -116,6 +155,31 @@ func signBundle(t *testing.T, s *server, signer *signer, content sign.Content, c
 	return b
 }
 
+// preferring is the client of rekor-tiles behind a proxy that adds to every
+// request the preference for the whole entry: what an operator can do for
+// clients that upload again.
+type preferring struct {
+	t   *testing.T
+	url string
+}
+
+func (p preferring) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEntry, error) {
+	to, err := url.Parse(p.url)
+	if err != nil {
+		return nil, err
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Header.Set("Prefer", "return=representation")
+	}})
+	defer proxy.Close()
+	w, err := rekortiles.NewWriter(proxy.URL)
+	if err != nil {
+		return nil, err
+	}
+	return w.Add(ctx, entry)
+}
+
 // trustedRoot trusts the log and the authority, and the signer's bare key.
 func trustedRoot(s *server, l *rekorLog, authority, signer *signer) (root.TrustedMaterial, error) {
 	key, err := l.verifier.PublicKey()
@@ -141,8 +205,12 @@ func trustedRoot(s *server, l *rekorLog, authority, signer *signer) (root.Truste
 		ValidityPeriodStart: start,
 		URI:                 "https://ca.example",
 	}
+	log2, err := checkpointLog(s)
+	if err != nil {
+		return nil, err
+	}
 	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{ca}, nil, nil,
-		map[string]*root.TransparencyLog{fmt.Sprintf("%x", id): log})
+		map[string]*root.TransparencyLog{fmt.Sprintf("%x", id): log, fmt.Sprintf("%x", log2.ID): log2})
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +222,36 @@ func trustedRoot(s *server, l *rekorLog, authority, signer *signer) (root.Truste
 		return root.NewExpiringKey(v, start, time.Time{}), nil
 	})
 	return root.TrustedMaterialCollection{trusted, bare}, nil
+}
+
+// checkpointLog is the log as verifiers of the v2 API know it: by the key of
+// its C2SP checkpoints, under the name in them.
+func checkpointLog(s *server) (*root.TransparencyLog, error) {
+	text, err := os.ReadFile(filepath.Join(s.data, "checkpoint-key.pem"))
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("checkpoint key is not in PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	public := key.(crypto.Signer).Public()
+	_, id, err := note.KeyHash(origin, public)
+	if err != nil {
+		return nil, err
+	}
+	return &root.TransparencyLog{
+		BaseURL:             "https://" + origin,
+		ID:                  id,
+		ValidityPeriodStart: time.Now().Add(-time.Hour),
+		HashFunc:            crypto.SHA256,
+		PublicKey:           public,
+		SignatureHashFunc:   crypto.SHA512,
+	}, nil
 }
 
 // A keypair is a signer as sigstore-go wants it.
