@@ -7,7 +7,9 @@ package trust
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -67,20 +69,48 @@ func NewLog(url string, key crypto.PublicKey, start time.Time) (Log, error) {
 }
 
 // NewCheckpointLog returns a log as verifiers of Rekor v2 know it: by a key of
-// its C2SP checkpoints, which has the origin as its name. They look for that
-// name in the URL, so one of another host makes way for the origin.
+// its C2SP checkpoints, given as a vkey with the origin as its name. They look
+// for that name in the URL, so one of another host makes way for the origin.
 //
-// Of what signs checkpoints, verifiers have no notion of ML-DSA-44 yet: such a
-// key is an error.
-func NewCheckpointLog(base, origin string, key crypto.PublicKey, start time.Time) (Log, error) {
-	id, err := CheckpointKeyID(origin, key)
+// Verifiers have no notion of ML-DSA-44 yet: such a key is ErrKeyType.
+func NewCheckpointLog(base, vkey string, start time.Time) (Log, error) {
+	v, err := checkpoint.ParseVKey(vkey)
 	if err != nil {
 		return Log{}, err
 	}
-	if u, err := url.Parse(base); err != nil || u.Hostname() != origin {
-		base = "https://" + origin
+	key, err := vkeyKey(vkey)
+	if err != nil {
+		return Log{}, err
+	}
+	id, err := CheckpointKeyID(v.Name(), key)
+	if err != nil {
+		return Log{}, err
+	}
+	if u, err := url.Parse(base); err != nil || u.Hostname() != v.Name() {
+		base = "https://" + v.Name()
 	}
 	return Log{URL: base, Key: key, ID: id, Start: start}, nil
+}
+
+// ErrKeyType means that a trusted root cannot have a key of this type.
+var ErrKeyType = errors.New("a trusted root cannot have a key of this type")
+
+// vkeyKey returns the key in a vkey that has been parsed: Ed25519 or ECDSA by
+// which a log signs the text of a note.
+func vkeyKey(vkey string) (crypto.PublicKey, error) {
+	_, rest, _ := strings.Cut(vkey, "+")
+	_, key64, _ := strings.Cut(rest, "+")
+	b, err := base64.StdEncoding.DecodeString(key64)
+	if err != nil || len(b) == 0 {
+		return nil, ErrKeyType
+	}
+	switch typ, key := b[0], b[1:]; {
+	case typ == 0x01 && len(key) == ed25519.PublicKeySize:
+		return ed25519.PublicKey(key), nil
+	case typ == 0x02:
+		return x509.ParsePKIXPublicKey(key)
+	}
+	return nil, ErrKeyType
 }
 
 // CheckpointKeyID returns the 32 bytes by which a C2SP checkpoint's key is

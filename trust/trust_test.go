@@ -7,11 +7,15 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"strings"
@@ -66,7 +70,7 @@ func TestRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v2, err := trust.NewCheckpointLog("https://log.example/some/where", "log.example", ed, start)
+	v2, err := trust.NewCheckpointLog("https://log.example/some/where", vkey(t, ed), start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,24 +109,32 @@ func TestRoot(t *testing.T) {
 func TestCheckpointLogName(t *testing.T) {
 	t.Parallel()
 	_, ed := newKeys(t)
-	l, err := trust.NewCheckpointLog("http://127.0.0.1:3000", "log.example", ed, start)
+	l, err := trust.NewCheckpointLog("http://127.0.0.1:3000", vkey(t, ed), start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if l.URL != "https://log.example" {
 		t.Errorf("URL of the log is %s", l.URL)
 	}
-	vkey, err := checkpoint.VKey("log.example", ed)
+	if hash := strings.Split(vkey(t, ed), "+")[1]; hash != hex.EncodeToString(l.ID[:4]) || len(l.ID) != 32 {
+		t.Errorf("id %x does not begin with the hash of the vkey, %s", l.ID, hash)
+	}
+	// A witness's key signs with a time, and not the text of a note alone.
+	b := append([]byte{4}, ed...)
+	h := sha256.Sum256(append([]byte("log.example\n"), b...))
+	witness := fmt.Sprintf("log.example+%x+%s", h[:4], base64.StdEncoding.EncodeToString(b))
+	if _, err := trust.NewCheckpointLog("http://127.0.0.1:3000", witness, start); !errors.Is(err, trust.ErrKeyType) {
+		t.Errorf("a key of a witness: %v", err)
+	}
+}
+
+func vkey(t *testing.T, key crypto.PublicKey) string {
+	t.Helper()
+	s, err := checkpoint.VKey("log.example", key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hash := strings.Split(vkey, "+")[1]; hash != hex.EncodeToString(l.ID[:4]) || len(l.ID) != 32 {
-		t.Errorf("id %x does not begin with the hash of the vkey, %s", l.ID, hash)
-	}
-	var other crypto.PublicKey = struct{}{}
-	if _, err := trust.NewCheckpointLog("http://127.0.0.1:3000", "log.example", other, start); err == nil {
-		t.Error("a key of no known type was taken")
-	}
+	return s
 }
 
 func TestSigningConfig(t *testing.T) {
