@@ -48,6 +48,9 @@ type Log interface {
 	// Published returns the newest tree that is published with its C2SP
 	// checkpoint, or log.ErrNoNote if the log has none.
 	Published(ctx context.Context) (log.Published, error)
+	// EntryIn returns the entry at index with a proof in the tree that the
+	// log had at a size.
+	EntryIn(ctx context.Context, index, size int64) (*log.ProvenEntry, error)
 	// Tile returns the hashes of a tile, or log.ErrNotFound.
 	Tile(ctx context.Context, t merkle.Tile) ([]byte, error)
 	// EntryBundle returns the first width leaves of bundle n in the form of
@@ -57,9 +60,6 @@ type Log interface {
 	// soon as there is one, with witnesses a cosigned one. It fails with
 	// log.ErrWaiting if too many wait.
 	WaitPublished(ctx context.Context, index int64) (log.Published, error)
-	// EntryIn returns the entry at index with a proof in the tree that the
-	// log had at a size.
-	EntryIn(ctx context.Context, index, size int64) (*log.ProvenEntry, error)
 	// Ready returns nil if the log can be read and written now.
 	Ready(ctx context.Context) error
 }
@@ -87,6 +87,7 @@ type Options struct {
 	Log           Log
 	PublicKey     crypto.PublicKey   // the log's own, the one of Identity's key id
 	Author        *checkpoint.Author // of the log's C2SP checkpoints; nil takes no uploads of Rekor v2
+	URL           string             // under which clients know the log, for the documents that name it; "" serves none of those
 	MaxBody       int64              // of a request in bytes; 0 means DefaultMaxBody
 	MaxAttachment int                // as in entry.Options
 	Timeout       time.Duration      // of an operation; 0 means DefaultTimeout
@@ -100,12 +101,14 @@ type server struct {
 	log           Log
 	busy          func() bool
 	treeID        int64
-	keyPEM        []byte // as served
-	keyJSON       []byte // the same as a JSON string
-	logID         string // hex
-	tileTag       string // begins the entity tags of tiles
+	keyPEM        []byte            // as served
+	keyJSON       []byte            // the same as a JSON string
+	logID         string            // hex
+	keyID         []byte            // the same
+	noteKeyID     []byte            // of the key that signs C2SP checkpoints first; nil for none
+	documents     map[string][]byte // whom to trust, by the last part of their path
+	tileTag       string            // begins the entity tags of tiles
 	bundles       *bundles
-	noteKeyID     []byte // of the key that signs C2SP checkpoints first; nil for none
 	requests      *v2.Parser
 	maxBody       int64
 	maxAttachment int
@@ -142,6 +145,7 @@ func New(o Options) (http.Handler, error) {
 		treeID:        id.TreeID,
 		keyPEM:        pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 		logID:         hex.EncodeToString(id.KeyID[:]),
+		keyID:         id.KeyID[:],
 		tileTag:       tileTag(id),
 		bundles:       newBundles(o.Log),
 		maxBody:       o.MaxBody,
@@ -156,6 +160,9 @@ func New(o Options) (http.Handler, error) {
 		s.noteKeyID = id[:]
 	}
 	if s.requests, err = v2.NewParser(); err != nil {
+		return nil, fmt.Errorf("serve a log: %w", err)
+	}
+	if s.documents, err = trustDocuments(o, id.Origin); err != nil {
 		return nil, fmt.Errorf("serve a log: %w", err)
 	}
 	if b, ok := o.Log.(busyLog); ok {

@@ -164,6 +164,20 @@ func badJSON(what, text string) error {
 	return &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("parsing %s body from \"\" failed, because %s", what, text), bare: true}
 }
 
+// cannotMake refuses a file that cannot be made of an entry that is there.
+func cannotMake(text string) error {
+	return &refusal{status: http.StatusUnprocessableEntity, text: text}
+}
+
+// notYet refuses an entry that the witnesses have not seen.
+func notYet() error {
+	return &refusal{
+		status: http.StatusServiceUnavailable,
+		text:   "the entry is in no cosigned checkpoint yet; try again in a moment",
+		retry:  true,
+	}
+}
+
 func notFound(path string) *refusal {
 	return &refusal{status: http.StatusNotFound, text: fmt.Sprintf("path %s was not found", path), bare: true}
 }

@@ -11,6 +11,7 @@ import (
 
 const (
 	patternUUID   = "^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$"
+	patternNamed  = "^([0-9]{1,19}|[0-9a-fA-F]{64}|[0-9a-fA-F]{80})$"
 	patternTreeID = "^[0-9]+$"
 	patternHash   = "^(sha512:)?[0-9a-fA-F]{128}$|^(sha384:)?[0-9a-fA-F]{96}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$"
 )

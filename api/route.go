@@ -45,6 +45,7 @@ func operations() []operation {
 		{id: "createLogEntry", method: http.MethodPost, pattern: v1.PathEntries, trouble: textCreate, serve: (*server).create},
 		{id: "getLogEntryByIndex", method: http.MethodGet, pattern: v1.PathEntries, trouble: textRead, noStore: true, serve: (*server).entryByIndex},
 		{id: "getLogEntryByUUID", method: http.MethodGet, pattern: v1.PathEntries + "/{" + paramUUID + "}", trouble: textRead, noStore: true, serve: (*server).entryByUUID},
+		{id: "getOfflineBundle", method: http.MethodGet, pattern: v1.PathEntries + "/{" + paramUUID + "}/bundle", trouble: textRead, noStore: true, serve: (*server).offline},
 		{id: "searchLogQuery", method: http.MethodPost, pattern: v1.PathRetrieve, trouble: textRead, serve: (*server).retrieve},
 		{id: "getLogInfo", method: http.MethodGet, pattern: v1.PathLog, trouble: textRead, noStore: true, serve: (*server).logInfo},
 		{id: "getLogProof", method: http.MethodGet, pattern: v1.PathProof, trouble: textRead, noStore: true, serve: (*server).proof},
@@ -60,6 +61,9 @@ func operations() []operation {
 		{id: "headCheckpoint", method: http.MethodHead, pattern: pathCheckpoint, trouble: textRead, exact: true, serve: (*server).checkpoint},
 		{id: "headTile", method: http.MethodHead, pattern: pathTile, trouble: textRead, exact: true, serve: (*server).tile},
 		{id: "createEntryV2", method: http.MethodPost, pattern: v2.PathEntries, refuseAs: refuseV2, serve: (*server).createV2},
+
+		{id: "getTrustIndex", method: http.MethodGet, pattern: pathWellKnown, hidden: true, serve: (*server).trustIndex},
+		{id: "getTrustDocument", method: http.MethodGet, pattern: pathWellKnown + "/{" + paramDocument + "}", hidden: true, serve: (*server).trustDocument},
 
 		{id: "ping", method: http.MethodGet, pattern: "/ping", hidden: true, serve: (*server).ping},
 		{id: "pingHead", method: http.MethodHead, pattern: "/ping", hidden: true, serve: (*server).ping},

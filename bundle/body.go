@@ -105,10 +105,10 @@ type (
 	}
 )
 
-// readBody reads a body in its one canonical form. A kind that has no
-// signature by a key or certificate in X.509 is a *ContentError.
+// readBody reads a body in its one canonical form. One without a signature by
+// a key or certificate in X.509, as far as we can read, is a *ContentError.
 func readBody(e *Entry) (*logged, error) {
-	kind, version, err := kindOf(e.Body)
+	kind, version, err := KindOf(e.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func readBody(e *Entry) (*logged, error) {
 		return nil, &ContentError{fmt.Sprintf("entries of kind %s %s have no signature that can be in a Sigstore bundle", kind, version)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("body of the entry: %w", err)
+		return nil, &ContentError{fmt.Sprintf("the entry cannot be in a Sigstore bundle: %v", err)}
 	}
 	return l, nil
 }

@@ -28,7 +28,7 @@ func parseProof(text []byte) (*Bundle, error) {
 		Index: p.Index,
 		Proof: &Proof{Index: p.Index, Tree: c.Tree, Hashes: p.Hashes, Checkpoint: p.Checkpoint},
 	}
-	if e.Kind, e.Version, err = kindOf(e.Body); err != nil {
+	if e.Kind, e.Version, err = KindOf(e.Body); err != nil {
 		return nil, err
 	}
 	return &Bundle{Format: TLogProof, Entries: []*Entry{e}}, nil
@@ -46,8 +46,8 @@ func (e *Entry) TLogProof() ([]byte, error) {
 
 var errNoProof = errors.New("the entry has no inclusion proof")
 
-// kindOf reads the kind and version that a body says it has.
-func kindOf(body []byte) (kind, version string, err error) {
+// KindOf returns the kind and version that the canonical body of an entry has.
+func KindOf(body []byte) (kind, version string, err error) {
 	var head struct {
 		Kind    string `json:"kind"`
 		Version string `json:"apiVersion"`

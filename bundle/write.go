@@ -132,6 +132,16 @@ type Envelope struct {
 	Payload     []byte `json:"payload"`
 }
 
+// Envelope returns the DSSE envelope of e around a payload that is known, nil
+// if the entry does not say of which type that is.
+func (e *Entry) Envelope(payload []byte) *Envelope {
+	l, err := readBody(e)
+	if err != nil || l.envelope == nil {
+		return nil
+	}
+	return &Envelope{PayloadType: l.envelope.PayloadType, Payload: payload}
+}
+
 // ParseEnvelope reads a DSSE envelope in JSON.
 func ParseEnvelope(data []byte) (*Envelope, error) {
 	if len(data) > MaxSize {

@@ -103,7 +103,7 @@ func keyDetails(key crypto.PublicKey) (common.PublicKeyDetails, error) {
 			return common.PublicKeyDetails_PKIX_RSA_PKCS1V15_4096_SHA256, nil
 		}
 	}
-	return 0, fmt.Errorf("a trusted root cannot have a key of type %T and this size", key)
+	return 0, fmt.Errorf("%w and size: %T", ErrKeyType, key)
 }
 
 func period(start, end time.Time) *common.TimeRange {

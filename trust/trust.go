@@ -113,6 +113,32 @@ func vkeyKey(vkey string) (crypto.PublicKey, error) {
 	return nil, ErrKeyType
 }
 
+// OfLog returns a root that trusts one log by its v1 key and by the vkeys of
+// its C2SP checkpoints, those that a trusted root can have, and the versions
+// of the API that verifiers with this root can read, the newest first.
+func OfLog(base string, key crypto.PublicKey, vkeys []string, start time.Time) (*Root, []uint32, error) {
+	l, err := NewLog(base, key, start)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, versions := &Root{Logs: []Log{l}}, []uint32{1}
+	for i, vkey := range vkeys {
+		l, err := NewCheckpointLog(base, vkey, start)
+		switch {
+		case errors.Is(err, ErrKeyType):
+			continue
+		case err != nil:
+			return nil, nil, err
+		case i == 0: // it is the one that entries name
+			versions = []uint32{2, 1}
+		}
+		if !slices.ContainsFunc(r.Logs, func(have Log) bool { return bytes.Equal(have.ID, l.ID) }) {
+			r.Logs = append(r.Logs, l)
+		}
+	}
+	return r, versions, nil
+}
+
 // CheckpointKeyID returns the 32 bytes by which a C2SP checkpoint's key is
 // known, of which a signature line has the first four. A type of key that
 // cannot be in a trusted root is an error.

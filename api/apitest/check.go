@@ -29,6 +29,7 @@ type Checker struct {
 
 var registerDecoders = sync.OnceFunc(func() {
 	openapi3filter.RegisterBodyDecoder("application/x-pem-file", openapi3filter.PlainBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/vnd.dev.sigstore.bundle.v0.3+json", openapi3filter.JSONBodyDecoder)
 })
 
 // NewChecker reads openapi.yaml.

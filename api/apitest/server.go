@@ -106,6 +106,9 @@ func ServeKey(t testing.TB, key crypto.Signer, o api.Options) *Server {
 	if o.Author == nil {
 		o.Author = NewAuthor(t)
 	}
+	if o.URL == "" {
+		o.URL = "https://" + Origin
+	}
 	if o.OpenAPI == nil {
 		o.OpenAPI = cairn.OpenAPI
 	}
