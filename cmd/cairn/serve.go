@@ -22,6 +22,7 @@ import (
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
 	"github.com/cairnlog/cairn/sign"
+	"github.com/cairnlog/cairn/trust"
 )
 
 // drainTime is how long a stopping server waits for the requests it has. A
@@ -32,6 +33,7 @@ type serveCmd struct {
 	logFlags
 	Create        bool   `env:"CAIRN_CREATE" help:"Create the log if the database has none. Always so for sqlite."`
 	Listen        string `default:"127.0.0.1:3000" env:"CAIRN_LISTEN" placeholder:"ADDR" help:"Address to serve on (${default})."`
+	URL           string `env:"CAIRN_URL" placeholder:"URL" help:"Address under which clients know the log, for the documents below /.well-known. Default: the address it listens on."`
 	MetricsListen string `default:"127.0.0.1:2112" env:"CAIRN_METRICS_LISTEN" placeholder:"ADDR" help:"Address to serve Prometheus metrics on, or none (${default})."`
 	MaxBody       int64  `default:"${maxBody}" env:"CAIRN_MAX_BODY" placeholder:"BYTES" help:"Largest request body (${default})."`
 	MaxAttachment int    `default:"102400" env:"CAIRN_MAX_ATTACHMENT" placeholder:"BYTES" help:"Largest attestation kept beside an entry; negative keeps none (${default})."`
@@ -82,6 +84,12 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	defer logger.Sync() //nolint:errcheck // a terminal cannot be synced
+
+	if c.URL != "" {
+		if c.URL, err = trust.BaseURL(c.URL); err != nil {
+			return refuse("--url: %v", err)
+		}
+	}
 
 	// 1. Take the addresses first: a port that is taken should create no log.
 	listener, err := listen(ctx, c.Listen, "--listen")
@@ -145,6 +153,7 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		Log:           l,
 		PublicKey:     h.key.Public(),
 		Author:        h.author,
+		URL:           c.publicURL(listener.Addr(), h.identity.Origin),
 		MaxBody:       c.MaxBody,
 		MaxAttachment: c.MaxAttachment,
 		Logger:        logger,
@@ -201,6 +210,22 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return l, nil
+}
+
+// publicURL returns the address for the documents that clients keep. What
+// requests say is left alone: it is the word of whoever sends them. Without a
+// flag it is the address on this machine, which is right for a log that is
+// tried out and leads nobody astray.
+func (c *serveCmd) publicURL(a net.Addr, origin string) string {
+	if c.URL != "" {
+		return c.URL
+	}
+	address := reachable(a)
+	// Verifiers of v2 want the origin for a host.
+	if host, port, err := net.SplitHostPort(address); err == nil && host == "127.0.0.1" && origin == "localhost" {
+		address = net.JoinHostPort(origin, port)
+	}
+	return "http://" + address
 }
 
 // reachable returns an address to use on this machine for one that is listened on.
