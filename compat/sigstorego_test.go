@@ -43,10 +43,7 @@ func TestSigstoreGo(t *testing.T) {
 }
 
 func sigstoreGo(t *testing.T, s *server, version uint32) {
-	l, err := openRekor(s.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stamps := newTSA(t)
 	for _, keyType := range []string{"p256", "p384", "rsa2048"} {
 		authority, err := newSigner("p256")
 		if err != nil {
@@ -62,10 +59,7 @@ func sigstoreGo(t *testing.T, s *server, version uint32) {
 		if err := signer.certify(authority, "builder@example.com"); err != nil {
 			t.Fatal(err)
 		}
-		trusted, err := trustedRoot(s, l, authority, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
+		trusted := root.TrustedMaterialCollection{trustedRoot(t, s, authority, stamps), bareKey(t, signer)}
 		for _, certified := range []bool{false, true} {
 			blob := fmt.Appendf(nil, "%s certified=%v v%d", keyType, certified, version)
 			contents := map[string]sign.Content{"blob": &sign.PlainData{Data: blob}}
@@ -74,9 +68,9 @@ func sigstoreGo(t *testing.T, s *server, version uint32) {
 			}
 			for name, content := range contents {
 				t.Run(fmt.Sprintf("%s-%s-certified=%v", name, keyType, certified), func(t *testing.T) {
-					b := signBundle(t, s, version, signer, content, certified, false)
+					b := signBundle(t, s, stamps, version, signer, content, certified, false)
 					if keyType == "rsa2048" { // the same signature again: the entry is there
-						b = signBundle(t, s, version, signer, content, certified, true)
+						b = signBundle(t, s, stamps, version, signer, content, certified, true)
 					}
 					policy := verify.WithKey()
 					if certified {
@@ -87,8 +81,8 @@ func sigstoreGo(t *testing.T, s *server, version uint32) {
 						policy = verify.WithCertificateIdentity(id)
 					}
 					when := verify.WithIntegratedTimestamps(1)
-					if version == 2 { // v2 has no times; those are a timestamp authority's
-						when = verify.WithCurrentTime()
+					if version == 2 { // v2 has no times
+						when = verify.WithSignedTimestamps(1)
 					}
 					v, err := verify.NewVerifier(trusted, verify.WithTransparencyLog(1), when)
 					if err != nil {
@@ -108,7 +102,7 @@ func sigstoreGo(t *testing.T, s *server, version uint32) {
 
 // signBundle signs by a signing config that names the log with that version of
 // its API.
-func signBundle(t *testing.T, s *server, version uint32, signer *signer, content sign.Content, certified, again bool) *bundle.Bundle {
+func signBundle(t *testing.T, s *server, stamps *tsa, version uint32, signer *signer, content sign.Content, certified, again bool) *bundle.Bundle {
 	t.Helper()
 	config, err := root.NewSigningConfig(root.SigningConfigMediaType02, nil, nil,
 		[]root.Service{{URL: s.url, MajorAPIVersion: version, ValidityPeriodStart: time.Now().Add(-time.Hour)}},
@@ -128,6 +122,9 @@ func signBundle(t *testing.T, s *server, version uint32, signer *signer, content
 	o := sign.BundleOptions{
 		Context:          t.Context(),
 		TransparencyLogs: []sign.Transparency{sign.NewRekor(rekor)},
+	}
+	if version == 2 {
+		o.TimestampAuthorities = []*sign.TimestampAuthority{sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{URL: stamps.URL})}
 	}
 	if certified {
 		o.CertificateProvider = issued{signer}
@@ -180,48 +177,58 @@ func (p preferring) Add(ctx context.Context, entry any) (*protorekor.Transparenc
 	return w.Add(ctx, entry)
 }
 
-// trustedRoot trusts the log and the authority, and the signer's bare key.
-func trustedRoot(s *server, l *rekorLog, authority, signer *signer) (root.TrustedMaterial, error) {
+// trustedRoot trusts the log, by both of its keys, the authority, and the
+// timestamp authority.
+func trustedRoot(t *testing.T, s *server, authority *signer, stamps *tsa) *root.TrustedRoot {
+	t.Helper()
+	l, err := openRekor(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
 	key, err := l.verifier.PublicKey()
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	id := digest(der, crypto.SHA256)
 	start := time.Now().Add(-time.Hour)
-	log := &root.TransparencyLog{
-		BaseURL:             s.url,
-		ID:                  id,
+	v1 := &root.TransparencyLog{
+		BaseURL:             "https://" + origin, // sigstore-js looks for the name in it
+		ID:                  digest(der, crypto.SHA256),
 		ValidityPeriodStart: start,
 		HashFunc:            crypto.SHA256,
 		PublicKey:           key,
 		SignatureHashFunc:   crypto.SHA256,
+	}
+	v2, err := checkpointLog(s)
+	if err != nil {
+		t.Fatal(err)
 	}
 	ca := &root.FulcioCertificateAuthority{
 		Root:                authority.chain[0],
 		ValidityPeriodStart: start,
 		URI:                 "https://ca.example",
 	}
-	log2, err := checkpointLog(s)
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{ca}, nil, []root.TimestampingAuthority{stamps.trusted()},
+		map[string]*root.TransparencyLog{fmt.Sprintf("%x", v1.ID): v1, fmt.Sprintf("%x", v2.ID): v2})
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{ca}, nil, nil,
-		map[string]*root.TransparencyLog{fmt.Sprintf("%x", id): log, fmt.Sprintf("%x", log2.ID): log2})
-	if err != nil {
-		return nil, err
-	}
+	return trusted
+}
+
+// bareKey trusts the signer's bare key.
+func bareKey(t *testing.T, signer *signer) root.TrustedMaterial {
+	t.Helper()
 	v, err := signature.LoadDefaultVerifier(signer.key.Public())
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	bare := root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
-		return root.NewExpiringKey(v, start, time.Time{}), nil
+	return root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
+		return root.NewExpiringKey(v, time.Now().Add(-time.Hour), time.Time{}), nil
 	})
-	return root.TrustedMaterialCollection{trusted, bare}, nil
 }
 
 // checkpointLog is the log as verifiers of the v2 API know it: by the key of
