@@ -94,6 +94,9 @@ type Options struct {
 	Logger        *zap.Logger        // nil logs nothing
 	Metrics       *Metrics           // nil counts for nobody
 	OpenAPI       []byte             // the description to serve at /openapi.yaml; nil serves none
+	// Witnesses says in a few words how witnesses do, for /healthz; nil if
+	// the log has none.
+	Witnesses func() string
 }
 
 // A server answers requests. It is made by New and does not change.
@@ -116,6 +119,7 @@ type server struct {
 	logger        *zap.Logger
 	metrics       *Metrics
 	openAPI       []byte
+	witnesses     func() string
 	memory        *semaphore.Weighted // for what large bodies take, in bytes
 	exchanges     sync.Pool           // of *exchange
 	handler       http.Handler        // the router with CORS before it
@@ -154,6 +158,7 @@ func New(o Options) (http.Handler, error) {
 		logger:        o.Logger,
 		metrics:       o.Metrics,
 		openAPI:       o.OpenAPI,
+		witnesses:     o.Witnesses,
 	}
 	if o.Author != nil {
 		id := o.Author.KeyID()

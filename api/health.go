@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 )
 
@@ -20,7 +21,15 @@ func (s *server) health(ctx context.Context, x *exchange, _ *http.Request) error
 	if err := s.log.Ready(ctx); err != nil {
 		return notReady(err)
 	}
-	x.buf = append(x.buf[:0], "{\"status\":\"ok\"}\n"...)
+	x.buf = append(x.buf[:0], `{"status":"ok"`...)
+	if s.witnesses != nil {
+		words, err := json.Marshal(s.witnesses())
+		if err != nil {
+			return err
+		}
+		x.buf = append(append(x.buf, `,"witnesses":`...), words...)
+	}
+	x.buf = append(x.buf, "}\n"...)
 	x.sendJSON()
 	return nil
 }

@@ -162,7 +162,7 @@ func NewAsker(l Log, o AskOptions) (*Asker, error) {
 }
 
 // First is closed when each witness has been asked once and has answered, or
-// has not in time, and when Run returns.
+// has not in time, and when Run ends: see Status.Stopped.
 func (a *Asker) First() <-chan struct{} { return a.first }
 
 // Run asks until ctx ends, or until a witness contradicts the log: it then
@@ -207,6 +207,7 @@ func (a *Asker) Run(ctx context.Context) error {
 		case got := <-a.answers:
 			under--
 			if err := a.take(ctx, got); err != nil {
+				a.status.stop(err)
 				a.alarm(err)
 				a.log.Fail(err)
 				return err
@@ -263,6 +264,7 @@ func (a *Asker) turn(ctx context.Context) {
 		return
 	}
 	a.started = true
+	a.status.wait(a.now())
 	a.round = &round{tree: tree, note: note, start: a.now(), lines: make(map[string]string)}
 }
 

@@ -382,12 +382,18 @@ func TestAskerQuorum(t *testing.T) {
 				if p, err := s.log.Log.Published(t.Context()); err != nil || p.Cosigned {
 					t.Fatalf("published without a quorum: %v\n%s", err, p.Note)
 				}
+				if trouble := a.Status().Trouble(time.Now()); trouble != "no quorum for 30s" {
+					t.Errorf("trouble is %q", trouble)
+				}
 				if st := a.Status(); st.Witnesses[0].Failed == 0 || st.Witnesses[0].Failed > 20 || st.Witnesses[1].Cosigned == 0 {
 					t.Errorf("status %+v", st)
 				}
 				s.counts["a"].bad = nil
 				time.Sleep(2 * time.Minute)
 				s.log.published(t, s.policy, 3)
+				if trouble := a.Status().Trouble(time.Now()); trouble != "" {
+					t.Errorf("trouble is %q", trouble)
+				}
 				if s.err != nil || len(s.alarms) > 0 {
 					t.Errorf("alarm: %v", s.err)
 				}

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -9,8 +10,10 @@ import (
 
 // A Status says how the cosigning of a log goes.
 type Status struct {
-	Published int64     // size of the newest tree with a quorum
-	At        time.Time // when it was published, as far as we know; zero if there is none
+	Published int64               // size of the newest tree with a quorum
+	At        time.Time           // when it was published, as far as we know; zero if there is none
+	Waiting   time.Time           // since when a checkpoint has been without its quorum; zero if none is
+	Stopped   *ContradictionError // why the log was stopped; nil if it was not
 	Witnesses []WitnessStatus
 }
 
@@ -40,7 +43,21 @@ func (s *status) init(witnesses []*asked) {
 func (s *status) publish(size int64, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now.Published, s.now.At = size, at
+	s.now.Published, s.now.At, s.now.Waiting = size, at, time.Time{}
+}
+
+func (s *status) stop(why *ContradictionError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Stopped = why
+}
+
+func (s *status) wait(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.Waiting.IsZero() {
+		s.now.Waiting = since
+	}
 }
 
 func (s *status) answer(name string, size int64, err error, at time.Time) {
@@ -58,6 +75,23 @@ func (s *status) answer(name string, size int64, err error, at time.Time) {
 	case !errors.Is(err, errAhead):
 		w.Failed++
 	}
+}
+
+// patience is for how long a checkpoint may be without its quorum before that
+// is worth a word.
+const patience = 10 * time.Second
+
+// Trouble says what somebody should look into, or "".
+func (s Status) Trouble(now time.Time) string {
+	for _, w := range s.Witnesses {
+		if w.Contradicts {
+			return fmt.Sprintf("witness %q says that this log contradicts what it said before", w.Name)
+		}
+	}
+	if !s.Waiting.IsZero() && now.Sub(s.Waiting) > patience {
+		return fmt.Sprintf("no quorum for %v", now.Sub(s.Waiting).Round(time.Second))
+	}
+	return ""
 }
 
 // Status says how the cosigning goes.

@@ -27,6 +27,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Serve a log."`
 	Init     initCmd     `cmd:"" help:"Create a log without serving it."`
 	Keygen   keygenCmd   `cmd:"" help:"Make a key that signs checkpoints."`
+	Witness  witnessCmd  `cmd:"" help:"Cosign the checkpoints of other logs."`
 	Upload   uploadCmd   `cmd:"" help:"Put signed files into a log."`
 	Get      getCmd      `cmd:"" help:"Show an entry of a log."`
 	Search   searchCmd   `cmd:"" help:"Find entries by artifact, key or signer."`
@@ -114,7 +115,7 @@ func (c *helpCmd) Run(g *Globals, k *kong.Context) error {
 // help prints the help of a verb without the client's flags where it has no
 // use for them.
 func help(o kong.HelpOptions, ctx *kong.Context) error {
-	if n := ctx.Selected(); n != nil && slices.Contains([]string{"serve", "init", "keygen"}, n.Name) {
+	if n := ctx.Selected(); n != nil && slices.Contains([]string{"serve", "init", "keygen", "witness"}, n.Name) {
 		for _, f := range ctx.Model.Flags {
 			f.Hidden = f.Hidden || f.Group != nil && f.Group.Key == "client"
 		}

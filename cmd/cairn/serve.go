@@ -37,6 +37,7 @@ type serveCmd struct {
 	MetricsListen string `default:"127.0.0.1:2112" env:"CAIRN_METRICS_LISTEN" placeholder:"ADDR" help:"Address to serve Prometheus metrics on, or none (${default})."`
 	MaxBody       int64  `default:"${maxBody}" env:"CAIRN_MAX_BODY" placeholder:"BYTES" help:"Largest request body (${default})."`
 	MaxAttachment int    `default:"102400" env:"CAIRN_MAX_ATTACHMENT" placeholder:"BYTES" help:"Largest attestation kept beside an entry; negative keeps none (${default})."`
+	WitnessPolicy string `env:"CAIRN_WITNESS_POLICY" type:"path" placeholder:"FILE" help:"Have checkpoints cosigned by the witnesses of this C2SP policy before they are published."`
 	LogLevel      string `default:"info" enum:"debug,info,warn,error" env:"CAIRN_LOG_LEVEL" placeholder:"LEVEL" help:"What to log: ${enum} (${default})."`
 	LogFormat     string `default:"text" enum:"text,json" env:"CAIRN_LOG_FORMAT" placeholder:"FORMAT" help:"How to log: ${enum} (${default})."`
 }
@@ -85,13 +86,17 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 	}
 	defer logger.Sync() //nolint:errcheck // a terminal cannot be synced
 
+	// 1. What the operator may have got wrong first: a port that is taken
+	// should create no log.
 	if c.URL != "" {
 		if c.URL, err = trust.BaseURL(c.URL); err != nil {
 			return refuse("--url: %v", err)
 		}
 	}
-
-	// 1. Take the addresses first: a port that is taken should create no log.
+	policy, err := readPolicy(c.WitnessPolicy)
+	if err != nil {
+		return err
+	}
 	listener, err := listen(ctx, c.Listen, "--listen")
 	if err != nil {
 		return err
@@ -120,6 +125,9 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 			logger.Warn("every user of this machine can read the log's private key; chmod 600 it", zap.String("key", path))
 		}
 	}
+	if err := h.wasStopped(); err != nil {
+		return err
+	}
 	metrics := api.NewMetrics(build())
 	seen, err := h.seen()
 	if err != nil {
@@ -132,6 +140,7 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		Logger:       logger,
 		Observe:      metrics.Commit,
 		Seen:         seen,
+		Witnessed:    policy != nil,
 	})
 	if back := (*log.RollbackError)(nil); errors.As(err, &back) {
 		return h.rolledBack(back)
@@ -147,6 +156,15 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 	if err := metrics.Watch(l); err != nil {
 		return err
 	}
+	asker, err := h.witnesses(l, policy, logger)
+	if err != nil {
+		return err
+	}
+	stopAsking, err := h.ask(ctx, asker, metrics)
+	if err != nil {
+		return err
+	}
+	defer stopAsking()
 
 	// 3. Serve.
 	handler, err := api.New(api.Options{
@@ -159,6 +177,7 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		Logger:        logger,
 		Metrics:       metrics,
 		OpenAPI:       cairn.OpenAPI,
+		Witnesses:     healthOf(asker),
 	})
 	if err != nil {
 		return err
