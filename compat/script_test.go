@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,8 @@ func TestScripts(t *testing.T) {
 					"readfile": cmdReadFile,
 					"samejson": cmdSameJSON,
 					"base64":   cmdBase64,
+					"samples":  cmdSamples,
+					"tuf":      cmdTUF,
 				},
 			})
 		})
@@ -49,6 +52,7 @@ func TestScripts(t *testing.T) {
 
 type serverKey struct{}
 type signersKey struct{}
+type startKey struct{} // the directory of this package
 
 func setup(e *testscript.Env, b backend) error {
 	s := newServer(filepath.Join(e.WorkDir, "log"), b.storage(e.T().(testing.TB)))
@@ -62,6 +66,11 @@ func setup(e *testscript.Env, b backend) error {
 	})
 	e.Values[serverKey{}] = s
 	e.Values[signersKey{}] = map[string]*signer{}
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	e.Values[startKey{}] = wd
 
 	key, err := s.publicKey()
 	if err != nil {
@@ -225,6 +234,43 @@ func cmdReadFile(ts *testscript.TestScript, neg bool, args []string) {
 func cmdBase64(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 2, "base64 in out")
 	write(ts, args[1], []byte(base64.StdEncoding.EncodeToString([]byte(ts.ReadFile(args[0])))), nil)
+}
+
+// samples var sets a variable to the directory of Rekor's sources, which have
+// an artifact of every kind.
+func cmdSamples(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 1, "samples var")
+	dir, err := goCommand(context.Background(), "list", "-m", "-f", "{{.Dir}}", "github.com/sigstore/rekor")
+	ts.Check(err)
+	ts.Setenv(args[0], strings.TrimSpace(dir))
+}
+
+// tuf metadata root writes documents of The Update Framework that have not
+// expired, out of the vectors of Cairn.
+func cmdTUF(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 2, "tuf metadata root")
+	data, err := os.ReadFile(filepath.Join(ts.Value(startKey{}).(string), "..", "entry", "testdata", "tuf-0.0.1.json"))
+	ts.Check(err)
+	var vectors []struct {
+		Name     string
+		Proposed json.RawMessage
+	}
+	ts.Check(json.Unmarshal(data, &vectors))
+	for _, v := range vectors {
+		if v.Name != "valid-generated" {
+			continue
+		}
+		var p struct {
+			Spec struct {
+				Metadata, Root struct{ Content json.RawMessage }
+			}
+		}
+		ts.Check(json.Unmarshal(v.Proposed, &p))
+		write(ts, args[0], p.Spec.Metadata.Content, nil)
+		write(ts, args[1], p.Spec.Root.Content, nil)
+		return
+	}
+	ts.Fatalf("there is no such vector")
 }
 
 // samejson a b compares two JSON files as values.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -158,17 +157,14 @@ func (g *Globals) json() (bool, error) {
 
 // printJSON writes v in one line.
 func (g *Globals) printJSON(v any) error {
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	line, err := json.Marshal(v)
+	if err != nil {
 		return err
 	}
-	line := out.Bytes()
 	if people(g.Stdout) {
-		line = append(escapeJSON(bytes.TrimSuffix(line, []byte("\n"))), '\n')
+		line = escapeJSON(line)
 	}
-	_, err := g.Stdout.Write(line)
+	_, err = g.Stdout.Write(append(line, '\n'))
 	return err
 }
 

@@ -154,7 +154,9 @@ func bodyObject(e *client.Entry) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return escapeJSON(append(append(append(append([]byte{'{'}, q...), ':'), b.Spec...), '}')), nil
+	var out bytes.Buffer
+	json.HTMLEscape(&out, escapeJSON(append(append(append(append([]byte{'{'}, q...), ':'), b.Spec...), '}'))) // as rekor-cli has it
+	return out.Bytes(), nil
 }
 
 // escapeJSON writes what a terminal would act on as \u escapes. The text means
