@@ -33,7 +33,7 @@ type loadCmd struct {
 	Rate        float64       `placeholder:"N" help:"Requests a second, sent when they are due whether or not the server keeps up; latency counts from then."`
 	Duration    time.Duration `default:"10s" placeholder:"TIME" help:"How long at most (${default})."`
 	Count       int64         `placeholder:"N" help:"How many requests at most (uploads 20000, as they are made before; reads 10000000)."`
-	Reads       string        `enum:",index,uuid,search" default:"" placeholder:"KIND" help:"Read what the log has, by index, by uuid, or search by artifact digest; else upload."`
+	Reads       string        `enum:",index,uuid,search,tile,bundle" default:"" placeholder:"KIND" help:"Read what the log has, by index, by uuid, search by artifact digest, full tiles or entry bundles; else upload."`
 	Keys        int           `default:"100000" placeholder:"N" help:"How many different entries are read, drawn from the whole log (${default})."`
 	Certificate string        `enum:"ci,email" default:"ci" placeholder:"KIND" help:"Certificates as keyless signing has them for: ${enum} (${default})."`
 	Sample      int           `default:"200" placeholder:"N" help:"How many answers are verified after the run (${default})."`
@@ -292,6 +292,9 @@ func (c *loadCmd) verify(ctx context.Context, v *verifier, t *tally, r *report, 
 		switch c.Reads {
 		case "":
 			err = v.upload(ctx, x)
+		case "tile", "bundle":
+			err = v.tile(ctx, x)
+			bodies += int64(len(x.answer))
 		default:
 			err = v.read(c.Reads, x)
 		}

@@ -417,6 +417,7 @@ func TestSuite(t *testing.T) {
 		`(?m)^\| SQLite \| 300 \| 64 \| `,
 		`(?m)^\| SQLite \| 100 \| index \| `,
 		`(?m)^\| SQLite \| 300 \| search \| `,
+		`(?m)^\| SQLite \| 300 \| bundle \| `,
 		`(?m)^\| SQLite \| \d+ \| \d+ \| \d+ \| \*\*\d+\.\d\d\*\* \|$`,
 	} {
 		if !regexp.MustCompile(want).Match(out.Bytes()) {

@@ -19,6 +19,9 @@ func (v *verifier) reads(ctx context.Context, kind string, size int64, n int) ([
 	if size == 0 {
 		return nil, usage("the log is empty: nothing can be read from it")
 	}
+	if kind == "tile" || kind == "bundle" {
+		return v.tileReads(kind, size, n)
+	}
 	indexes := draw(size, n)
 	var requests [][]byte
 	if kind == "index" {

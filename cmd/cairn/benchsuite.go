@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/cairnlog/cairn/merkle"
 )
 
 // A suiteCmd measures everything, on logs that it makes and removes again.
@@ -143,13 +145,18 @@ func (s *suite) reads(ctx context.Context, name string, l suiteLog, size int64) 
 	}
 	defer p.stop()
 	var body int64
-	for _, kind := range []string{"index", "uuid", "search"} {
+	for _, kind := range []string{"index", "uuid", "search", "tile", "bundle"} {
+		if size < merkle.TileWidth && (kind == "tile" || kind == "bundle") {
+			continue
+		}
 		c := &loadCmd{Clients: readClients, Duration: s.Duration, Reads: kind, Keys: 100_000, Sample: 200, Bare: true, Certificate: s.Certificate}
 		r, err := s.measure(ctx, c, fmt.Sprintf("%s: %d clients read by %s from %d entries", name, readClients, kind, size), l, p)
 		if err != nil {
 			return err
 		}
-		body = max(body, r.BodyBytes)
+		if kind == "index" {
+			body = r.BodyBytes
+		}
 		s.result.Reads = append(s.result.Reads, result{name, size, *r})
 	}
 	if size == s.Large {
