@@ -32,6 +32,8 @@ type cli struct {
 	Get      getCmd      `cmd:"" help:"Show an entry of a log."`
 	Search   searchCmd   `cmd:"" help:"Find entries by artifact, key or signer."`
 	Verify   verifyCmd   `cmd:"" help:"Prove that a signed file or an entry is in a log."`
+	Bundle   bundleCmd   `cmd:"" help:"Write an entry with its proof into a file."`
+	Trust    trustCmd    `cmd:"" help:"Write files that say whom to trust, for clients of a log."`
 	Loginfo  loginfoCmd  `cmd:"" help:"Show and check the newest tree of a log."`
 	Logproof logproofCmd `cmd:"" help:"Prove that a log has only grown."`
 	Health   healthCmd   `cmd:"" help:"Ask a server whether it is ready; for container images."`
@@ -60,7 +62,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		kong.Name(name),
 		kong.Description("A transparency log: a server, and the client of this and other Rekor v1 logs.\n\n"+exitHelp),
 		kong.Writers(out, errOut),
-		kong.ExplicitGroups([]kong.Group{{Key: "client", Title: "Flags of the verbs that speak to a log:"}}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "client", Title: "Flags of the verbs that speak to a log:"},
+			{Key: "bundle", Title: "Flags to verify a file that has the proof in it:"},
+		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Help(help),
 		kong.Resolvers(&config),

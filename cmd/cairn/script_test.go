@@ -82,7 +82,10 @@ func (s *stage) play(who string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fresh := func(key crypto.Signer) http.Handler {
-		h, err := api.New(api.Options{Log: apitest.NewLog(s.t, key, nil), PublicKey: key.Public()})
+		h, err := api.New(api.Options{
+			Log: apitest.NewLog(s.t, key, nil), PublicKey: key.Public(),
+			Author: apitest.NewAuthor(s.t), URL: "https://" + apitest.Origin,
+		})
 		if err != nil {
 			s.t.Error(err)
 		}

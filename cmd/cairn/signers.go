@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/cairnlog/cairn/bundle"
 	"github.com/cairnlog/cairn/client"
 	"github.com/cairnlog/cairn/entry"
 )
@@ -50,7 +50,7 @@ func describe(e *client.Entry) description {
 		s := signer{Key: id.Type, Fingerprint: id.Fingerprint, Names: id.Subjects}
 		if cert, err := x509.ParseCertificate(id.Raw); err == nil {
 			notBefore, notAfter := cert.NotBefore.UTC(), cert.NotAfter.UTC()
-			s.Subject, s.IssuedBy, s.IdentifiedBy = cert.Subject.String(), cert.Issuer.String(), oidcIssuer(cert)
+			s.Subject, s.IssuedBy, s.IdentifiedBy = cert.Subject.String(), cert.Issuer.String(), bundle.Issuer(cert)
 			s.NotBefore, s.NotAfter = &notBefore, &notAfter
 		}
 		d.Signers = append(d.Signers, s)
@@ -106,22 +106,4 @@ func (s signer) lines(with string) []string {
 	}
 	return []string{line, fmt.Sprintf("  valid %s to %s, issued by %s (not verified here)",
 		s.NotBefore.Format(time.RFC3339), s.NotAfter.Format(time.RFC3339), s.IssuedBy)}
-}
-
-// oidcIssuer returns who identified the holder of a keyless signing certificate.
-// https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md
-func oidcIssuer(cert *x509.Certificate) string {
-	raw := ""
-	for _, x := range cert.Extensions {
-		switch x.Id.String() {
-		case "1.3.6.1.4.1.57264.1.8":
-			var s string
-			if rest, err := asn1.Unmarshal(x.Value, &s); err == nil && len(rest) == 0 {
-				return s
-			}
-		case "1.3.6.1.4.1.57264.1.1":
-			raw = string(x.Value)
-		}
-	}
-	return raw
 }

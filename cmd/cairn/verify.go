@@ -17,6 +17,7 @@ import (
 type verifyCmd struct {
 	artifactFlags
 	entryFlags
+	offlineFlags
 	What []string `arg:"" optional:"" name:"what" help:"Signed files (a detached signature is FILE.sig beside it), or an index, entry id, uuid or URL of an entry."`
 }
 
@@ -27,6 +28,11 @@ signature and key, and shows each step of the proof.
 
   cairn verify -k key.pub hello.txt
   cairn verify --log-index 0
+
+With --bundle nobody is asked: the file has the proof in it. What is printed is what was
+verified, and what was not.
+
+  cairn verify --offline --bundle hello.sigstore.json --log-key log.pub -k key.pub hello.txt
 
 ` + kindsHelp
 }
@@ -46,6 +52,9 @@ func (c *verifyCmd) Run(g *Globals) error {
 	asJSON, err := g.json()
 	if err != nil {
 		return err
+	}
+	if c.Offline || c.Bundle != "" {
+		return c.verifyOffline(g, asJSON)
 	}
 	targets, err := c.targets(g)
 	if err != nil {
