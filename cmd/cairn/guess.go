@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/ed25519"
 	"fmt"
+	"strings"
 
 	"github.com/cairnlog/cairn/entry"
 )
@@ -42,7 +43,7 @@ func (m *material) guess(a *source) (string, error) {
 	if m.kind != "" {
 		return "", nil
 	}
-	form, err := m.form(a)
+	form, why, err := m.form(a)
 	if err != nil {
 		return "", err
 	}
@@ -53,9 +54,12 @@ func (m *material) guess(a *source) (string, error) {
 			if said == "" {
 				m.format = recipes[form].format
 			}
-			return fmt.Sprintf("taken for %s, by its form (--type %s)", because[form], form), nil
+			return fmt.Sprintf("taken for %s (--type %s)", why, form), nil
 		}
 		m.signature = beside
+	}
+	if form == "" && a != nil && len(m.keys) == 0 {
+		return "", usage("%s carries no signature of its own: the signer's public key or certificate must be provided, with --public-key", m.artifact)
 	}
 	if m.format != "x509" {
 		m.setKind("rekord")
@@ -68,7 +72,7 @@ func (m *material) guess(a *source) (string, error) {
 	}
 	switch {
 	case form != "":
-		return fmt.Sprintf("it is %s, but logged with its detached signature %s (--type %s; for the other --type %s)", because[form], m.signature, m.kind, form), nil
+		return fmt.Sprintf("it is %s, but logged with its detached signature %s (--type %s; for the other --type %s)", strings.TrimSuffix(why, byForm), m.signature, m.kind, form), nil
 	case m.kind == "rekord":
 		return fmt.Sprintf("taken for a file with a detached signature in format %s, that is logged with the file (--type rekord)", m.format), nil
 	}
@@ -80,42 +84,45 @@ func (m *material) setKind(kind string) {
 	m.kind, m.version, _ = parseType(kind)
 }
 
+// byForm is at the end of what form says of artifacts that it has looked into.
+const byForm = ", by its form"
+
 // form returns the kind of an artifact that carries its own signature, also of
-// a Helm chart whose provenance lies beside it.
-func (m *material) form(a *source) (string, error) {
+// a Helm chart whose provenance lies beside it, and what it was taken for.
+func (m *material) form(a *source) (kind, why string, err error) {
 	if a == nil {
-		return "", nil
+		return "", "", nil
 	}
 	head, err := a.head()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if entry.Signed(head) {
 		content, err := a.all()
 		if a.long && m.signature == "" {
 			if _, err := besides(m.artifact, m.format); err != nil {
-				return "", usage("%s is over %d bytes; of what is that long only a hash can be logged: %w", m.artifact, maxArtifact, err)
+				return "", "", usage("%s is over %d bytes; of what is that long only a hash can be logged: %w", m.artifact, maxArtifact, err)
 			}
 		}
 		if a.long {
-			return "", nil
+			return "", "", nil
 		}
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if kind := entry.Guess(content); kind != "" {
-			return kind, nil
+			return kind, because[kind] + byForm, nil
 		}
 		if p, err := entry.ParseProposal(content); err == nil {
 			if _, ok := entry.Lookup(p.Kind, p.APIVersion); ok {
-				return "", usage("%s is a proposed entry; name it with --entry", m.artifact)
+				return "", "", usage("%s is a proposed entry; name it with --entry", m.artifact)
 			}
 		}
 	}
 	if m.format == "pgp" && m.artifact != "-" && !isURL(m.artifact) && exists(m.artifact+provEnding) {
-		return "helm", nil
+		return "helm", "a Helm chart, by the provenance beside it", nil
 	}
-	return "", nil
+	return "", "", nil
 }
 
 func (m *material) isPureEd25519(a *source) (bool, error) {

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/cairnlog/cairn/pki"
@@ -53,7 +55,11 @@ func openFile(name string) (io.ReadCloser, error) {
 // fetch gets an artifact, signature or key from a web server: as it is stored
 // there, not unpacked, and in the time that a request may take.
 func (g *Globals) fetch(address string) (io.ReadCloser, error) {
-	ctx, cancel := context.WithTimeout(g.Context, g.Timeout)
+	limit := time.Duration(math.MaxInt64)
+	if g.Timeout > 0 {
+		limit = g.Timeout
+	}
+	ctx, cancel := context.WithTimeout(g.Context, limit)
 	fail := func(err error) (io.ReadCloser, error) {
 		cancel()
 		return nil, &ExitError{exitTrouble, fmt.Errorf("fetch: %w", g.late(err))}

@@ -15,7 +15,7 @@ type artifactFlags struct {
 	ArtifactHash string   `name:"artifact-hash" placeholder:"HASH" help:"Hash of the signed file in hex; without the file it is enough for a hashedrekord."`
 	Signature    []string `name:"signature" sep:"none" placeholder:"FILE" help:"Detached signature, binary or base64 (FILE.sig beside each artifact)."`
 	PublicKey    []string `name:"public-key" short:"k" sep:"none" placeholder:"FILE" help:"Public key or certificate of the signer, for tuf the root; may be repeated for dsse and intoto."`
-	PKIFormat    string   `name:"pki-format" enum:",x509,pgp,minisign,ssh,pkcs7,tuf" default:"" placeholder:"FORMAT" help:"Format of signature and key: x509, pgp, minisign, ssh, pkcs7, tuf (that of the key)."`
+	PKIFormat    string   `name:"pki-format" placeholder:"FORMAT" help:"Format of signature and key: x509, pgp, minisign, ssh, pkcs7, tuf (that of the key)."`
 	AAD          string   `name:"aad" placeholder:"BASE64" help:"What was signed along with a COSE message but is not in it."`
 	Type         string   `name:"type" placeholder:"KIND[:VERSION]" help:"Kind of entry: alpine, cose, dsse, hashedrekord, helm, intoto, jar, rekord, rfc3161, rpm, tuf (by the files)."`
 	Entry        []string `name:"entry" sep:"none" placeholder:"FILE" help:"Proposed entry in JSON, instead of all of these; may be repeated."`
@@ -59,6 +59,9 @@ func (f *artifactFlags) jobs(g *Globals, files []string) ([]job, error) {
 	}
 	kind, version, err := parseType(f.Type)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkFormat(f.PKIFormat, "x509", "pgp", "minisign", "ssh", "pkcs7", "tuf"); err != nil {
 		return nil, err
 	}
 	if len(f.Signature) > 0 && len(f.Signature) != max(1, len(artifacts)) {
@@ -129,6 +132,15 @@ func parseType(s string) (kind, version string, err error) {
 		return "", "", usage("type %s does not support version %s", kind, version)
 	}
 	return kind, version, nil
+}
+
+// checkFormat tells whether a format is one of those that there are, or "" for
+// a guess.
+func checkFormat(format string, formats ...string) error {
+	if format != "" && !slices.Contains(formats, format) {
+		return usage("--pki-format: %q is none of %s", format, strings.Join(formats, ", "))
+	}
+	return nil
 }
 
 // kindNames returns the names of all kinds.

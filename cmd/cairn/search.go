@@ -19,7 +19,7 @@ type searchCmd struct {
 	Email     string   `name:"email" placeholder:"ADDRESS" help:"E-mail address of the signer."`
 	Subject   string   `name:"subject" placeholder:"NAME" help:"Any name of the signer: e-mail address, URI, host."`
 	PublicKey string   `name:"public-key" short:"k" placeholder:"FILE" help:"Public key or certificate of the signer."`
-	PKIFormat string   `name:"pki-format" enum:",x509,pgp,minisign,ssh,tuf" default:"" placeholder:"FORMAT" help:"Format of the key: x509, pgp, minisign, ssh, tuf (by its form)."`
+	PKIFormat string   `name:"pki-format" placeholder:"FORMAT" help:"Format of the key: x509, pgp, minisign, ssh, tuf (by its form)."`
 	Operator  string   `name:"operator" enum:"or,and" default:"or" help:"How to combine several: ${enum} (${default})."`
 	Words     []string `arg:"" optional:"" name:"what" help:"A hash, a file, an e-mail address or another name of the signer."`
 }
@@ -36,6 +36,9 @@ func (c *searchCmd) Run(g *Globals) error {
 	}
 	if len(c.Words) > 1 {
 		return usage("search for one thing, or combine --sha, --email, --subject and --public-key")
+	}
+	if err := checkFormat(c.PKIFormat, "x509", "pgp", "minisign", "ssh", "tuf"); err != nil {
+		return err
 	}
 	what := ""
 	for _, w := range c.Words {
