@@ -60,6 +60,7 @@ type server struct {
 	data    string // directory
 	storage string // URL, or "" for the default
 	key     string // file, or "" for the default
+	flags   []string
 	url     string // after the first start
 
 	process *exec.Cmd
@@ -98,6 +99,7 @@ func (s *server) start() error {
 	if s.key != "" {
 		cmd.Args = append(cmd.Args, "--key", s.key)
 	}
+	cmd.Args = append(cmd.Args, s.flags...)
 	cmd.Env = plainEnvironment()
 	log := new(strings.Builder)
 	cmd.Stderr = log
