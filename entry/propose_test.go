@@ -114,14 +114,22 @@ func samples(t testing.TB) []sample {
 	return all
 }
 
-// TestProposeSamples makes proposals of artifacts, which must come to the body
-// that Rekor has for them.
+// TestProposeSamples makes proposals of artifacts, which after a way over the
+// wire must come to the body that Rekor has for them.
 func TestProposeSamples(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples(t) {
 		t.Run(s.kind+"/"+s.vector, func(t *testing.T) {
 			t.Parallel()
-			c, err := Check(s.proposal, Options{})
+			text, err := s.proposal.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent, err := ParseProposal(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := Check(sent, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
