@@ -9,7 +9,7 @@ BENCH ?= .
 # Where goroutines meet. The other packages have no concurrency of their own;
 # storage/sqlite has that of storage/keyindex, and a driver (C made into Go)
 # which the race detector makes some ten times slower.
-RACE := ./api/... ./client ./log ./merkle ./sign ./storage/keyindex ./storage/memory ./storage/postgres
+RACE := ./api/... ./client ./log ./merkle ./sign ./storage/keyindex ./storage/memory ./storage/postgres ./witness
 
 .PHONY: help build test race lint fuzz bench compat clean
 
@@ -38,6 +38,7 @@ bench: ## run the Go benchmarks; BENCH=pattern chooses
 
 compat: ## compare with Rekor's code; run rekor-cli and cosign against a started Cairn
 	cd compat/differential && go test -mod=mod -count=1 ./...
+	cd compat/witness && go test -mod=mod -count=1 ./...
 	cd compat && ../.ci/with-postgres ../.ci/with-nginx go test -count=1 -timeout 60m ./...
 
 clean: ## remove what the other targets made
