@@ -30,7 +30,7 @@ var because = map[string]string{
 // and a signature that an Ed25519 key made over the artifact itself, are
 // rekord. It returns what to say about it, "" if there was no choice.
 func (m *material) guess(a *source) (string, error) {
-	said := m.format
+	named := m.format != ""
 	if m.format == "" && len(m.keys) > 0 {
 		m.format = m.keys[0].format
 	}
@@ -51,10 +51,15 @@ func (m *material) guess(a *source) (string, error) {
 		beside, err := besides(m.artifact, m.format)
 		if err != nil {
 			m.setKind(form)
-			if said == "" {
+			if !named {
 				m.format = recipes[form].format
 			}
-			return fmt.Sprintf("taken for %s (--type %s)", why, form), nil
+			said := fmt.Sprintf("taken for %s (--type %s)", why, form)
+			if recipes[form].keys == 0 && len(m.keys) > 0 {
+				m.keys = nil // it is for other artifacts
+				said += "; its certificate is in it, the public key is not used"
+			}
+			return said, nil
 		}
 		m.signature = beside
 	}
