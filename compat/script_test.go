@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 					"readfile": cmdReadFile,
 					"samejson": cmdSameJSON,
 					"base64":   cmdBase64,
+					"registry": cmdRegistry,
 					"samples":  cmdSamples,
 					"tuf":      cmdTUF,
 				},
