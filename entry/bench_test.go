@@ -13,6 +13,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -128,4 +130,43 @@ func BenchmarkCheck(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkKinds is the same for one ordinary proposal of each kind, out of
+// the vectors.
+func BenchmarkKinds(b *testing.B) {
+	for _, name := range []string{
+		"alpine/valid-rsa2048", "cose/valid-es256", "dsse/valid-intoto-slsa02-p256", "hashedrekord/valid-p256-sha256", "helm/valid-generated",
+		"intoto/valid-slsa02", "jar/valid-jarsigner-rsa", "rekord/valid-x509-p256", "rekord/pgp-rsa-generated", "rekord/pgp-ecdsa-p256",
+		"rekord/minisign-full-key", "rekord/ssh-ed25519-sha512", "rfc3161/valid-checkout-tsr", "rpm/valid-generated", "tuf/valid-generated-base64",
+	} {
+		b.Run(name, func(b *testing.B) {
+			kind, vector, _ := strings.Cut(name, "/")
+			body := namedVector(b, kind, vector)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				if _, err := create(body, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// namedVector returns the request of the newest version of a kind.
+func namedVector(t testing.TB, kind, name string) []byte {
+	t.Helper()
+	for _, k := range slices.Backward(Kinds()) {
+		if k.Kind != kind {
+			continue
+		}
+		for _, v := range vectors(t, k) {
+			if v.Name == name && v.Accept {
+				return v.body()
+			}
+		}
+	}
+	t.Fatalf("no vector %s of %s that is accepted", name, kind)
+	return nil
 }
