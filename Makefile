@@ -9,7 +9,7 @@ BENCH ?= .
 # Where goroutines meet. The other packages have no concurrency of their own;
 # storage/sqlite has that of storage/keyindex, and a driver (C made into Go)
 # which the race detector makes some ten times slower.
-RACE := ./api/... ./client ./log ./merkle ./sign ./storage/keyindex ./storage/memory ./storage/postgres ./witness
+RACE := ./api/... ./client ./entry/... ./log ./merkle ./pki ./sign ./storage/keyindex ./storage/memory ./storage/postgres ./witness
 
 .PHONY: help build test race lint fuzz bench compat clean
 

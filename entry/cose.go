@@ -119,8 +119,10 @@ func checkCOSE(spec []byte, o Options) (*Checked, error) {
 	b := make([]byte, 0, 320+len(pem.text))
 	b = append(b, `{"apiVersion":"0.0.1","kind":"cose","spec":{"data":{"envelopeHash":`...)
 	b = s.envelopeHash.append(b)
-	b = append(b, `,"payloadHash":`...)
-	b = s.payloadHash.append(b)
+	if s.payloadHash.there { // always in what is new
+		b = append(b, `,"payloadHash":`...)
+		b = s.payloadHash.append(b)
+	}
 	b = append(b, `},"publicKey":"`...)
 	b = append(b, pem.text...)
 	c.Body = append(b, `"}}`...)

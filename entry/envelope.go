@@ -20,7 +20,7 @@ const maxSigners = 32
 // maxVerifying is the time that all these tries may take together, in
 // microseconds as pki.X509.Cost counts them: some keys take twenty times as
 // long as others, and Ed25519 hashes the payload for each try. 32 keys of P-256
-// take a third of it, and so do six of P-521.
+// take less than half of it, and so do five of P-521.
 const maxVerifying = 100_000
 
 // An envelope is a DSSE envelope,

@@ -82,17 +82,17 @@ func (k *X509) Cost(message int) int {
 		n1024 := (key.N.BitLen() + 1023) / 1024
 		return 30 + n1024*n1024*(bits.Len(uint(key.E))+bits.OnesCount(uint(key.E)))*3/4
 	case ed25519.PublicKey:
-		return 60 + message/800
+		return 60 + message/600
 	case *ecdsa.PublicKey:
 		switch key.Curve {
 		case elliptic.P224():
 			return 200
 		case elliptic.P256():
-			return 60
+			return 80
 		case elliptic.P384():
-			return 500
+			return 800
 		}
-		return 1500
+		return 2500
 	}
 	return 0
 }
