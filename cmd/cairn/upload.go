@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,8 +240,8 @@ func (c *uploadCmd) print(g *Globals, l *client.Client, r uploaded, asJSON, many
 		_, err = fmt.Fprintf(g.Stdout, "%sCreated entry at index %d, available at: %s%s\n", prefix, r.s.Index, l.URL(), location)
 	}
 	if err == nil && !many && people(g.Stdout) {
-		_, err = fmt.Fprintf(g.Stdout, "verified: signature, the log's promise of %s, and its proof in a tree of %d entries\n",
-			r.s.Time.Format(time.RFC3339), r.s.Proof.Tree.Size)
+		_, err = fmt.Fprintf(g.Stdout, "verified: signature, the log's promise of %s, and its proof in a tree of %d entries\n%s\n",
+			r.s.Time.Format(time.RFC3339), r.s.Proof.Tree.Size, strings.Join(describe(r.s.Entry).lines(), "\n"))
 	}
 	return err
 }
