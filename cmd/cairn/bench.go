@@ -35,6 +35,7 @@ type loadCmd struct {
 	Count       int64         `placeholder:"N" help:"How many requests at most (uploads 20000, as they are made before; reads 10000000)."`
 	Reads       string        `enum:",index,uuid,search,tile,bundle" default:"" placeholder:"KIND" help:"Read what the log has, by index, by uuid, search by artifact digest, full tiles or entry bundles; else upload."`
 	Keys        int           `default:"100000" placeholder:"N" help:"How many different entries are read, drawn from the whole log (${default})."`
+	API         string        `name:"api" enum:"v1,v2" default:"v1" placeholder:"VERSION" help:"Upload through this version of Rekor's API: ${enum} (${default})."`
 	Certificate string        `enum:"ci,email" default:"ci" placeholder:"KIND" help:"Certificates as keyless signing has them for: ${enum} (${default})."`
 	Sample      int           `default:"200" placeholder:"N" help:"How many answers are verified after the run (${default})."`
 	Pid         []int         `placeholder:"PID" help:"Process of the server, whose processor time and memory is measured, with its children. May be repeated."`
@@ -52,6 +53,7 @@ of its own. Uploads stay in the log for ever: use a log made for the purpose.
 
   cairn bench --clients 64 --pid $(pidof cairn)
   cairn bench --rate 500 --duration 1m
+  cairn bench --api v2 --pid $(pidof cairn)
   cairn bench --reads uuid --clients 32 --bare`
 }
 
@@ -102,9 +104,13 @@ func (c *loadCmd) check() error {
 		return usage("--sample must be from 0 to 10000")
 	case c.Bare && c.Reads == "":
 		return usage("--bare is for --reads")
+	case c.v2() && c.Reads != "":
+		return usage("--api v2 is for uploads; entries are read by v1")
 	}
 	return nil
 }
+
+func (c *loadCmd) v2() bool { return c.API == "v2" }
 
 // settle is how long the server and its database may go on working for a load
 // after the last answer and have that counted.
@@ -134,6 +140,11 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 	if err := v.learnKey(ctx); err != nil {
 		return nil, err
 	}
+	if c.v2() {
+		if err := v.learnVKeys(ctx); err != nil {
+			return nil, err
+		}
+	}
 	before, err := v.size(ctx)
 	if err != nil {
 		return nil, err
@@ -156,7 +167,7 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 			made = min(made, int64(c.Rate*c.Duration.Seconds())+1)
 		}
 	}
-	stock, err := newStock(ctx, f, u.Host, int(made))
+	stock, err := newStock(ctx, f, u.Host, int(made), c.v2())
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +175,9 @@ func (c *loadCmd) measure(ctx context.Context, server string, key crypto.PublicK
 	if c.Reads == "" {
 		l.request = func(i int64) []byte { return stock.requests[i] }
 		l.count = made
+		if c.v2() {
+			r.Workload = "upload v2"
+		}
 		r.Certificate, r.CertificateBytes, r.ProposalBytes = c.Certificate, stock.certSize, stock.bodySize
 	} else {
 		requests, err := v.reads(ctx, c.Reads, before, c.Keys)
@@ -289,8 +303,10 @@ func (c *loadCmd) verify(ctx context.Context, v *verifier, t *tally, r *report, 
 			break
 		}
 		var err error
-		switch c.Reads {
-		case "":
+		switch {
+		case c.v2():
+			err = v.uploadV2(ctx, x)
+		case c.Reads == "":
 			err = v.upload(ctx, x)
 		case "tile", "bundle":
 			err = v.tile(ctx, x)

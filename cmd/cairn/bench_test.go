@@ -91,7 +91,7 @@ func TestForge(t *testing.T) {
 func newBenchLog(t *testing.T, wrap func(http.Handler) http.Handler) string {
 	t.Helper()
 	key := apitest.NewKey(t)
-	h, err := api.New(api.Options{Log: apitest.NewLog(t, key, nil), PublicKey: key.Public()})
+	h, err := api.New(api.Options{Log: apitest.NewLog(t, key, nil), PublicKey: key.Public(), Author: apitest.NewAuthor(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +164,7 @@ func TestBenchRefuses(t *testing.T) {
 		"too fast":             {Clients: 1, Duration: time.Second, Rate: maxRate + 1, Keys: 1},
 		"negative rate":        {Clients: 1, Duration: time.Second, Rate: -1, Keys: 1},
 		"no keys":              {Clients: 1, Duration: time.Second},
+		"reads by v2":          {Clients: 1, Duration: time.Second, Keys: 1, Reads: "index", API: "v2"},
 		"bare uploads":         {Clients: 1, Duration: time.Second, Keys: 1, Bare: true},
 		"reads of nothing":     {Clients: 1, Duration: time.Second, Keys: 1, Reads: "index", Certificate: "ci"},
 		"process that is gone": {Clients: 1, Duration: time.Second, Keys: 1, Count: 1, Certificate: "ci", Pid: []int{1 << 30}},

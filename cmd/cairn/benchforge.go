@@ -25,6 +25,10 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	v1 "github.com/cairnlog/cairn/api/v1"
+	v2 "github.com/cairnlog/cairn/api/v2"
+	"github.com/cairnlog/cairn/entry"
 )
 
 // A forge makes hashedrekord proposals as keyless signing makes them: each
@@ -273,6 +277,18 @@ func (e *forged) appendProposal(b []byte) []byte {
 	return append(b, `"}}}}`...)
 }
 
+// appendRequest2 appends the same for the v2 API.
+func (e *forged) appendRequest2(b []byte) []byte {
+	r := v2.Request{HashedRekord: &entry.HashedRekord002{
+		Digest: e.digest[:],
+		Signature: &entry.Signature{
+			Content:  e.signature,
+			Verifier: &entry.Verifier{Certificate: e.cert, KeyDetails: "PKIX_ECDSA_P256_SHA_256"},
+		},
+	}}
+	return r.Append(b)
+}
+
 // A stock is what a run uploads: whole HTTP requests, made before it starts.
 type stock struct {
 	requests [][]byte // parts of a few large pieces of memory
@@ -284,8 +300,12 @@ type stock struct {
 // yardstickSamples is how many certificates the yardstick goes round.
 const yardstickSamples = 256
 
-// newStock makes n uploads to host, on all processors.
-func newStock(ctx context.Context, f *forge, host string, n int) (*stock, error) {
+// newStock makes n uploads to host, on all processors, for the v1 or the v2 API.
+func newStock(ctx context.Context, f *forge, host string, n int, api2 bool) (*stock, error) {
+	path, appendBody := v1.PathEntries, (*forged).appendProposal
+	if api2 {
+		path, appendBody = v2.PathEntries, (*forged).appendRequest2
+	}
 	s := &stock{requests: make([][]byte, n), samples: make([]forged, min(n, yardstickSamples))}
 	workers := runtime.GOMAXPROCS(0)
 	errs := make([]error, workers)
@@ -299,7 +319,7 @@ func newStock(ctx context.Context, f *forge, host string, n int) (*stock, error)
 					errs[w] = fmt.Errorf("make proposal: %w", err)
 					return
 				}
-				body = e.appendProposal(body[:0])
+				body = appendBody(&e, body[:0])
 				if i < len(s.samples) {
 					s.samples[i] = e
 				}
@@ -307,7 +327,7 @@ func newStock(ctx context.Context, f *forge, host string, n int) (*stock, error)
 					memory = make([]byte, 0, max(4<<20, len(body)+512))
 				}
 				start := len(memory)
-				memory = appendRequest(memory, "POST", "/api/v1/log/entries", host, body)
+				memory = appendRequest(memory, "POST", path, host, body)
 				s.requests[i] = memory[start:len(memory):len(memory)]
 			}
 		})

@@ -14,7 +14,10 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	v1 "github.com/cairnlog/cairn/api/v1"
 	"github.com/cairnlog/cairn/checkpoint"
@@ -28,6 +31,7 @@ type verifier struct {
 	conn httpConn
 	host string
 	key  crypto.PublicKey
+	logs []note.Verifier // of C2SP checkpoints; the first key's id is the log's in v2
 }
 
 // A fault is something that a log said and that does not hold.
@@ -184,9 +188,19 @@ func (v *verifier) upload(ctx context.Context, x exchange) error {
 	if err := have.verify(); err != nil {
 		return faultf("entry %s: %w", id, err)
 	}
+	return v.shown(ctx, id, e.LogIndex, e.IntegratedTime, sent.Spec.Data.Hash.Value)
+}
+
+// shown verifies that the log shows an entry by its index, its id, and the
+// artifact's digest. A time of 0 is not known.
+func (v *verifier) shown(ctx context.Context, id v1.EntryID, index, time int64, digest string) error {
+	name := id.String()
+	if id.TreeID == 0 {
+		name = id.Hash.String()
+	}
 	for _, path := range []string{
-		"/api/v1/log/entries?logIndex=" + strconv.FormatInt(e.LogIndex, 10),
-		"/api/v1/log/entries/" + id.String(),
+		"/api/v1/log/entries?logIndex=" + strconv.FormatInt(index, 10),
+		"/api/v1/log/entries/" + name,
 	} {
 		b, err := v.ask(ctx, "GET", path, nil)
 		if err != nil {
@@ -196,15 +210,15 @@ func (v *verifier) upload(ctx context.Context, x exchange) error {
 		if err != nil {
 			return err
 		}
-		if again != id || f.LogIndex != e.LogIndex || f.IntegratedTime != e.IntegratedTime {
+		if again.Hash != id.Hash || f.LogIndex != index || time != 0 && f.IntegratedTime != time {
 			return faultf("entry %s: GET %s returns another entry", id, path)
 		}
 	}
-	ids, err := v.search(ctx, sent.Spec.Data.Hash.Value)
+	ids, err := v.search(ctx, digest)
 	if err != nil {
 		return faultf("entry %s: %w", id, err)
 	}
-	if !slices.Contains(ids, id.String()) {
+	if !slices.ContainsFunc(ids, func(s string) bool { return strings.HasSuffix(s, id.Hash.String()) }) {
 		return faultf("entry %s is not found by its digest", id)
 	}
 	return nil
