@@ -3,7 +3,7 @@ package pki
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/pem"
+	"slices"
 )
 
 const (
@@ -53,7 +53,17 @@ func appendLine(der, line []byte) ([]byte, bool) {
 	return der, err == nil
 }
 
-// appendPEM appends the canonical block for der.
+// appendPEM appends the canonical block for der, which is what encoding/pem
+// makes of it, in one allocation.
 func appendPEM(dst, der []byte, blockType string) []byte {
-	return append(dst, pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})...)
+	const line = pemLine / 4 * 3 // bytes
+	text := base64.StdEncoding.EncodedLen(len(der))
+	dst = slices.Grow(dst, text+text/pemLine+2*len(blockType)+len("-----BEGIN -----\n\n-----END -----\n"))
+	dst = append(append(append(dst, "-----BEGIN "...), blockType...), "-----\n"...)
+	for len(der) > 0 {
+		n := min(line, len(der))
+		dst = append(base64.StdEncoding.AppendEncode(dst, der[:n]), '\n')
+		der = der[n:]
+	}
+	return append(append(append(dst, "-----END "...), blockType...), "-----\n"...)
 }
