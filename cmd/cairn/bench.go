@@ -308,7 +308,7 @@ func (c *loadCmd) verify(ctx context.Context, v *verifier, t *tally, r *report, 
 			err = v.uploadV2(ctx, x)
 		case c.Reads == "":
 			err = v.upload(ctx, x)
-		case "tile", "bundle":
+		case c.Reads == "tile" || c.Reads == "bundle":
 			err = v.tile(ctx, x)
 			bodies += int64(len(x.answer))
 		default:
