@@ -62,7 +62,7 @@ var allowedInTests = map[string][]string{
 	"storage/memory":   {"storage/storagetest"},
 	"storage/sqlite":   {"storage/storagetest"},
 	"storage/postgres": {"storage/storagetest"},
-	"witness":          {"log", "storage/memory", "storage/sqlite"},
+	"witness":          {"log", "sign", "storage/memory"},
 	"api":              {"storage/memory", "."},
 	"api/apitest":      {"."},
 	"client":           {"api", "log", "sign", "storage/memory", "api/apitest", "."},

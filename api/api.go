@@ -94,6 +94,8 @@ type Options struct {
 	Logger        *zap.Logger        // nil logs nothing
 	Metrics       *Metrics           // nil counts for nobody
 	OpenAPI       []byte             // the description to serve at /openapi.yaml; nil serves none
+	// Policy is by which witnesses cosign the log; nil for none.
+	Policy *checkpoint.Policy
 	// Witnesses says in a few words how witnesses do, for /healthz; nil if
 	// the log has none.
 	Witnesses func() string

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,10 @@ func trustDocuments(o Options, origin string) (map[string][]byte, error) {
 	}
 	if len(vkeys) > 0 {
 		docs[docPolicy] = trust.Policy(vkeys, base)
+		if o.Policy != nil {
+			logs := bytes.TrimSuffix(docs[docPolicy], []byte("quorum none\n"))
+			docs[docPolicy] = append(logs, o.Policy.Quorum()...)
+		}
 	}
 	return docs, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cairnlog/cairn/api"
 	"github.com/cairnlog/cairn/api/apitest"
+	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/witness"
 )
 
@@ -25,6 +26,28 @@ func TestHealthOfWitnesses(t *testing.T) {
 		if res, got := fetch(t, s, "GET", "/healthz"); res.StatusCode != 200 || string(got) != c.want {
 			t.Errorf("%s %s, want %s", res.Status, got, c.want)
 		}
+	}
+}
+
+// TestPolicyOfWitnesses reads the policy that a log hands out.
+func TestPolicyOfWitnesses(t *testing.T) {
+	t.Parallel()
+	c, err := checkpoint.NewCosigner("w.example", apitest.CheckpointKey(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quorum := "witness w " + c.VKey() + "\ngroup g 1 w\nquorum g\n"
+	policy, err := checkpoint.ParsePolicy([]byte(strings.ReplaceAll(quorum, "\ngroup", " https://secret.example/\ngroup")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := apitest.Serve(t, api.Options{Policy: policy})
+	_, got := fetch(t, s, "GET", "/.well-known/tlog-policy")
+	if !strings.HasPrefix(string(got), "log ") || !strings.HasSuffix(string(got), "\n"+quorum) {
+		t.Errorf("policy\n%s", got)
+	}
+	if p, err := checkpoint.ParsePolicy(got); err != nil || len(p.Logs()) != 1 {
+		t.Errorf("policy %v\n%s", err, got)
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 type Policy struct {
 	logs      []PolicyLog
 	witnesses []PolicyWitness
+	groups    []*policyGroup
 	quorum    *policyGroup // nil for none
 }
 
@@ -94,10 +95,9 @@ func ParsePolicy(text []byte) (*Policy, error) {
 type policyReader struct {
 	policy  Policy
 	named   map[string]*policyGroup // witnesses and groups by name
-	groups  int
-	keys    map[string]bool // public keys, after "log" or "witness"
-	ids     map[string]bool // name and hash of each key
-	decided bool            // there was a quorum line
+	keys    map[string]bool         // public keys, after "log" or "witness"
+	ids     map[string]bool         // name and hash of each key
+	decided bool                    // there was a quorum line
 }
 
 func (r *policyReader) line(line string) error {
@@ -140,7 +140,7 @@ func (r *policyReader) line(line string) error {
 		if len(f) < 4 {
 			return errors.New(`want "group NAME all|any|NUMBER MEMBER…"`)
 		}
-		if r.groups++; r.groups > maxPolicyMembers {
+		if len(r.policy.groups) == maxPolicyMembers {
 			return fmt.Errorf("over %d groups", maxPolicyMembers)
 		}
 		return r.group(f[1], f[2], f[3:])
@@ -228,6 +228,7 @@ func (r *policyReader) group(name, need string, members []string) error {
 		}
 		g.need = k
 	}
+	r.policy.groups = append(r.policy.groups, g)
 	return r.name(g)
 }
 
@@ -236,6 +237,28 @@ func (p *Policy) Logs() []PolicyLog { return slices.Clone(p.logs) }
 
 // Witnesses returns the witnesses in the order of the policy.
 func (p *Policy) Witnesses() []PolicyWitness { return slices.Clone(p.witnesses) }
+
+// Quorum returns the lines of the policy about witnesses, groups and the
+// quorum, without URLs: what verifiers need beside the keys of the log.
+func (p *Policy) Quorum() string {
+	var b strings.Builder
+	for _, w := range p.witnesses {
+		fmt.Fprintf(&b, "witness %s %s\n", w.Name, w.VKey)
+	}
+	for _, g := range p.groups {
+		fmt.Fprintf(&b, "group %s %d", g.name, g.need)
+		for _, m := range g.members {
+			b.WriteString(" " + m.name)
+		}
+		b.WriteByte('\n')
+	}
+	name := "none"
+	if p.quorum != nil {
+		name = p.quorum.name
+	}
+	b.WriteString("quorum " + name + "\n")
+	return b.String()
+}
 
 // Met says whether the quorum is met if exactly those witnesses have cosigned
 // for whose names in the policy cosigned is true.

@@ -109,6 +109,10 @@ func TestPolicyQuorum(t *testing.T) {
 			if err == nil && got.Tree != c.Tree {
 				t.Errorf("%q: checkpoint %+v", quorum, got)
 			}
+			again := parsePolicy(t, "log "+logKey, strings.TrimSpace(p.Quorum()))
+			if _, err := again.Check(signNote(t, c, signers...)); (err == nil) != want || again.Quorum() != p.Quorum() {
+				t.Errorf("%q signed by %q: by the quorum written anew %v\n%s", quorum, by, err, again.Quorum())
+			}
 			if met := p.Met(func(w string) bool { return slices.Contains(strings.Fields(by), w) }); met != want {
 				t.Errorf("%q: Met by %q is %t", quorum, by, met)
 			}
@@ -261,6 +265,10 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 		if !p.Met(func(string) bool { return true }) {
 			t.Error("all witnesses do not meet the quorum")
+		}
+		again, err := checkpoint.ParsePolicy([]byte(p.Quorum()))
+		if err != nil || again.Quorum() != p.Quorum() {
+			t.Errorf("written anew as %q: %v", p.Quorum(), err)
 		}
 	})
 }

@@ -69,14 +69,6 @@ func (h *handler) add(w http.ResponseWriter, r *http.Request) {
 
 // cosign answers add-checkpoint.
 func (h *handler) cosign(w http.ResponseWriter, r *http.Request) (origin string, status int) {
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		return "", h.refuse(w, http.StatusServiceUnavailable, "too many requests", nil)
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
-	defer cancel()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return "", h.refuse(w, http.StatusRequestEntityTooLarge, "a request has at most "+strconv.Itoa(maxRequest)+" bytes", nil)
@@ -88,6 +80,16 @@ func (h *handler) cosign(w http.ResponseWriter, r *http.Request) (origin string,
 	if err != nil {
 		return "", h.refuse(w, http.StatusBadRequest, err.Error(), nil)
 	}
+	// Only now: who sends slowly should take nobody's place.
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		return "", h.refuse(w, http.StatusServiceUnavailable, "too many requests", nil)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	defer cancel()
 	if first, _, _ := strings.Cut(string(req.Note), "\n"); h.witness.logs[first] != nil {
 		origin = first
 	}

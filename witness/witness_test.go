@@ -20,6 +20,7 @@ import (
 
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/merkle"
+	"github.com/cairnlog/cairn/sign"
 	"github.com/cairnlog/cairn/storage/memory"
 	"github.com/cairnlog/cairn/witness"
 )
@@ -495,4 +496,75 @@ func FuzzParseRequest(f *testing.F) {
 			t.Errorf("%q is read as %q", body, r.Body())
 		}
 	})
+}
+
+// TestKeyTypes cosigns for logs with each type of key.
+func TestKeyTypes(t *testing.T) {
+	t.Parallel()
+	tree := grow(3, 3, "").tree(t, 3)
+	for _, typ := range []sign.Type{sign.Ed25519, sign.ECDSA, sign.MLDSA44} {
+		key, err := sign.NewKey(typ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		author, err := checkpoint.NewAuthor("log.example", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, err := author.Checkpoint(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := checkpoint.NewCosigner("witness.example", newKey(t), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := witness.New(witness.Options{Store: memory.New(), Cosigner: c, Logs: author.Verifiers()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := w.Add(t.Context(), witness.Request{Note: msg})
+		if err != nil {
+			t.Errorf("%s: %v", typ, err)
+			continue
+		}
+		if n, err := note.Open(append(msg, line...), note.VerifierList(append(author.Verifiers(), c.Verifier())...)); err != nil || len(n.Sigs) != 2 {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+}
+
+// TestTooManyAtOnce has more requests under way than a witness works on.
+func TestTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	log := newParty(t, "log.example")
+	s := &stuck{Store: memory.New(), enter: make(chan struct{}, 100), leave: make(chan struct{})}
+	w, _ := newWitness(t, s, "witness.example", newKey(t), log)
+	h := w.Handler(nil, nil)
+	body := witness.Request{Note: log.note(t, grow(3, 3, "").tree(t, 3))}.Body()
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() { send(t, h, body) })
+		<-s.enter
+	}
+	if r := send(t, h, body); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+		t.Errorf("%s", r.Status)
+	}
+	close(s.leave)
+	wg.Wait()
+	if r := send(t, h, body); r.StatusCode != 409 {
+		t.Errorf("%s afterwards", r.Status)
+	}
+}
+
+// A stuck store does not answer before it may.
+type stuck struct {
+	witness.Store
+	enter, leave chan struct{}
+}
+
+func (s *stuck) Witnessed(ctx context.Context, origin string) ([]byte, error) {
+	s.enter <- struct{}{}
+	<-s.leave
+	return s.Store.Witnessed(ctx, origin)
 }

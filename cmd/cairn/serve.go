@@ -156,6 +156,9 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 	if err := metrics.Watch(l); err != nil {
 		return err
 	}
+	if _, _, err := h.store.Published(ctx); err == nil && policy == nil {
+		logger.Warn("this log had witnesses, and now publishes without them: there is no --witness-policy")
+	}
 	asker, err := h.witnesses(l, policy, logger)
 	if err != nil {
 		return err
@@ -177,6 +180,7 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 		Logger:        logger,
 		Metrics:       metrics,
 		OpenAPI:       cairn.OpenAPI,
+		Policy:        policy,
 		Witnesses:     healthOf(asker),
 	})
 	if err != nil {
