@@ -112,15 +112,13 @@ func hostileSpecs() map[string][]byte {
 	}
 }
 
-// maxRSAPrimes makes finding them quick.
-const maxRSAPrimes = 8
-
 // slowRSA is a key of the largest size, with the exponent that takes longest.
 var slowRSA = sync.OnceValue(func() *rsa.PrivateKey {
 	k := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(1), E: 1<<31 - 1}}
 	one, phi := big.NewInt(1), big.NewInt(1)
-	for range maxRSAPrimes {
-		p, err := rand.Prime(rand.Reader, 8192/maxRSAPrimes)
+	const primes = 8 // that many are found quickly
+	for range primes {
+		p, err := rand.Prime(rand.Reader, 8192/primes)
 		if err != nil {
 			panic(err)
 		}
@@ -164,7 +162,7 @@ func hostileEnvelopes(t testing.TB, add func(string, Proposal)) {
 			if i > 0 && tt.name != "RSA" {
 				message := preAuthEncoding(inTotoType, tt.payload)
 				if ec, ok := s.Public().(*ecdsa.PublicKey); ok && ec.Curve != elliptic.P256() {
-					sig = crypto521(t, s, message)
+					sig = signSHA256(t, s, message)
 				} else {
 					sig = s.signature(t, message)
 				}
@@ -209,7 +207,8 @@ func manyMembers(n int) string {
 	return b.String() + `"x":"0"`
 }
 
-func crypto521(t testing.TB, s signer, message []byte) []byte {
+// signSHA256 signs as envelopes are signed, whatever the curve.
+func signSHA256(t testing.TB, s signer, message []byte) []byte {
 	h := crypto.SHA256.New()
 	h.Write(message)
 	sig, err := s.Sign(rand.Reader, h.Sum(nil), crypto.SHA256)
@@ -352,7 +351,6 @@ func hostileDocuments(t testing.TB, s pgpSigner, add func(string, Proposal)) {
 		add(fmt.Sprintf("root of %d keys", n), propose("tuf", "0.0.1", map[string]any{"root": map[string]any{"content": doc}, "metadata": map[string]any{"content": doc}}))
 		add(fmt.Sprintf("encoded root of %d keys", n), propose("tuf", "0.0.1", map[string]any{"root": map[string]any{"content": []byte(doc)}, "metadata": map[string]any{"content": []byte(doc)}}))
 	}
-	// A jar that is well signed by a certificate chain of 250 KiB cannot be made here: its block is bounded.
 	directory := make([]byte, 46)
 	binary.LittleEndian.PutUint32(directory, 0x02014b50)
 	add("zip of directories", Proposal{"jar", "0.0.1", []byte(`{"archive":{"content":"` + base64.StdEncoding.EncodeToString(bytes.Repeat(directory, 160_000)) + `"}}`)})
