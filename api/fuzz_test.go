@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -35,6 +37,9 @@ func FuzzServer(f *testing.F) {
 	f.Add(http.MethodPost, v1.PathRetrieve, `{"entries":[{"kind":"dsse","apiVersion":"0.0.1","spec":{"envelopeHash":{}}}]}`)
 	f.Add(http.MethodPost, v1.PathEntries, strings.Repeat("[", 5000))
 	f.Add(http.MethodPost, v1.PathIndex, `{"publicKey":`+strings.Repeat("[", 5000))
+	for _, path := range []string{"/checkpoint", "/tile/0/000.p/3", "/api/v2/tile/entries/000.p/3", "/tile/1/x001/000"} {
+		f.Add(http.MethodGet, path, "")
+	}
 	f.Fuzz(func(t *testing.T, method, path, body string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || u.Path == "" || u.Path[0] != '/' || !isToken(method) {
@@ -70,4 +75,48 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// FuzzTileHeaders wants that whatever a client says of what it has and takes,
+// it gets the bundle, or hears that it has it.
+func FuzzTileHeaders(f *testing.F) {
+	key := apitest.NewKey(f)
+	l := apitest.NewLog(f, key, nil)
+	grow(f, l, 3)
+	h, err := api.New(api.Options{Log: l, PublicKey: key.Public()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	want, err := l.EntryBundle(f.Context(), 0, 3)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("gzip, *;q=0.5", `W/"x", *`)
+	f.Add("gzip;q=1e-9", `"`)
+	f.Fuzz(func(t *testing.T, accept, have string) {
+		r := httptest.NewRequest(http.MethodGet, "/tile/entries/000.p/3", nil)
+		r.Header.Set("Accept-Encoding", accept)
+		r.Header.Set("If-None-Match", have)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		tag := w.Header().Get("Etag")
+		switch got := w.Body.Bytes(); {
+		case w.Code == http.StatusNotModified:
+			if len(got) > 0 || !strings.Contains(have, tag) && !strings.Contains(have, "*") {
+				t.Fatalf("who has %q has %s", have, tag)
+			}
+		case w.Code != http.StatusOK:
+			t.Fatalf("%d %s", w.Code, got)
+		case w.Header().Get("Content-Encoding") == "gzip":
+			z, err := gzip.NewReader(w.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err = io.ReadAll(z); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%q, %v", got, err)
+			}
+		case !bytes.Equal(got, want):
+			t.Fatalf("%q", got)
+		}
+	})
 }
