@@ -134,6 +134,19 @@ func VKey(name string, pub crypto.PublicKey) (string, error) {
 	return k.vkey(), nil
 }
 
+// VKeyID returns the id of the log's key that a vkey has, as NoteKeyID does.
+func VKeyID(vkey string) ([32]byte, error) {
+	v, err := ParseVKey(vkey)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	k, ok := v.(*noteKey)
+	if !ok {
+		return [32]byte{}, errors.New("vkey is a witness's, not a log's")
+	}
+	return noteKeyID(k.name, k.typ, k.key), nil
+}
+
 // ParseVKey returns the verifier that a vkey describes: of a log's key, which
 // is Ed25519, ECDSA, or ML-DSA-44, or of a witness's, which is Ed25519 with
 // timestamped signatures, or ML-DSA-44. There is one vkey to a verifier, but

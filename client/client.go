@@ -42,6 +42,9 @@ type Options struct {
 	URL string
 	// Key of the log, if the caller has it. It overrules one that is remembered.
 	Key crypto.PublicKey
+	// VKeys are the log's C2SP checkpoints', each as ParseVKey of package
+	// checkpoint reads it. UploadV2 needs one; nothing else looks at them.
+	VKeys []string
 	// Trust is asked, when no key is known, whether to take the one that the
 	// log itself offers. An error refuses it. A nil Trust refuses all.
 	Trust func(Offer) error

@@ -68,7 +68,8 @@ func decode(method, path string, body []byte, out any) error {
 // do sends a request until it is answered for good: by a success, by a refusal
 // that would be the same next time, or until retries or time are used up.
 // Sending an upload twice is safe, the second copy is answered as a duplicate.
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, body []byte, accept string) ([]byte, error) {
+// More headers are given as names and values in turn.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body []byte, accept string, headers ...string) ([]byte, error) {
 	if c.o.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.o.Timeout)
@@ -79,7 +80,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	u.RawQuery = query.Encode()
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
-		answer, after, err := c.once(ctx, method, u.String(), path, body, accept)
+		answer, after, err := c.once(ctx, method, u.String(), path, body, accept, headers)
 		if err == nil {
 			return answer, nil
 		}
@@ -120,7 +121,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 type finalError struct{ error }
 
 // once sends a request once. With an error it says what pause the server asked for.
-func (c *Client) once(ctx context.Context, method, u, path string, body []byte, accept string) ([]byte, time.Duration, error) {
+func (c *Client) once(ctx context.Context, method, u, path string, body []byte, accept string, headers []string) ([]byte, time.Duration, error) {
 	fail := func(err error) ([]byte, time.Duration, error) {
 		return nil, 0, &NetworkError{Method: method, Path: path, Err: err}
 	}
@@ -136,6 +137,9 @@ func (c *Client) once(ctx context.Context, method, u, path string, body []byte, 
 	req.Header.Set("Accept", accept)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

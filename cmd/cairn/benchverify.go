@@ -31,7 +31,8 @@ type verifier struct {
 	conn httpConn
 	host string
 	key  crypto.PublicKey
-	logs []note.Verifier // of C2SP checkpoints; the first key's id is the log's in v2
+	logs []note.Verifier // of C2SP checkpoints
+	id   [32]byte        // of the first of them, which is the log's in v2
 }
 
 // A fault is something that a log said and that does not hold.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,7 +27,11 @@ func (v *verifier) learnVKeys(ctx context.Context) error {
 		return &ExitError{exitTrouble, fmt.Errorf("ask for the keys of the log's checkpoints: %w", err)}
 	}
 	for line := range strings.Lines(string(a.body)) {
-		key, err := checkpoint.ParseVKey(strings.TrimSuffix(line, "\n"))
+		line = strings.TrimSuffix(line, "\n")
+		key, err := checkpoint.ParseVKey(line)
+		if err == nil && len(v.logs) == 0 {
+			v.id, err = checkpoint.VKeyID(line)
+		}
 		if err != nil {
 			return faultf("keys of the log's checkpoints: %w", err)
 		}
@@ -78,7 +81,7 @@ func (v *verifier) holdsV2(e *v2.Entry, leaf merkle.Hash) error {
 	if c.Tree != e.Tree {
 		return errors.New("size or root of the proof differ from the checkpoint's")
 	}
-	if len(e.LogID) != 32 || binary.BigEndian.Uint32(e.LogID) != v.logs[0].KeyHash() {
+	if !bytes.Equal(e.LogID, v.id[:]) {
 		return fmt.Errorf("log id is %x", e.LogID)
 	}
 	return merkle.VerifyInclusion(leaf, e.Index, e.Tree, e.Hashes)
