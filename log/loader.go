@@ -14,12 +14,15 @@ import (
 // A call is only ever answered by a load that started after the call.
 type loader[K comparable, V any] struct {
 	load    func(ctx context.Context, keys []K) ([]V, error)
-	maxKeys int           // in one load
-	atOnce  int           // loads that may run at the same time
-	timeout time.Duration // of one load
+	maxKeys int             // in one load
+	atOnce  int             // loads that may run at the same time
+	timeout time.Duration   // of one load
+	stop    <-chan struct{} // closed when goroutines that rest should end
 
 	mu      sync.Mutex
-	running int
+	running int            // goroutines, with those that rest
+	resting int            // that wait for a token in wake
+	wake    chan struct{}  // made when first needed
 	waiting []*group[K, V] // not started; all but the last are full
 }
 
@@ -86,7 +89,11 @@ func (l *loader[K, V]) join(key K) seat[K, V] {
 		g.keys = append(g.keys, key)
 	}
 	g.waiters++
-	if l.running < l.atOnce {
+	switch {
+	case l.resting > 0:
+		l.resting--
+		l.wake <- struct{}{}
+	case l.running < l.atOnce:
 		l.running++
 		go l.run()
 	}
@@ -109,12 +116,27 @@ func (s seat[K, V]) wait(ctx context.Context, l *loader[K, V]) (V, error) {
 	return s.group.values[s.index], nil
 }
 
-// run loads one group after the other until none waits.
+// run loads one group after the other. When none waits it rests: a database
+// needs a deep stack, which a new goroutine would have to grow each time.
 func (l *loader[K, V]) run() {
 	for {
 		g := l.next()
 		if g == nil {
-			return
+			select {
+			case <-l.wake:
+				continue
+			case <-l.stop:
+			}
+			l.mu.Lock()
+			if l.resting > 0 {
+				l.resting--
+				l.running--
+				l.mu.Unlock()
+				return
+			}
+			l.mu.Unlock()
+			<-l.wake // somebody counts on this goroutine
+			continue
 		}
 		// Not the context of a caller: others wait for the same load.
 		ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
@@ -124,8 +146,8 @@ func (l *loader[K, V]) run() {
 	}
 }
 
-// next takes the oldest group that somebody waits for. When there is none it
-// gives up the place of the goroutine that asks.
+// next takes the oldest group that somebody waits for. When there is none, the
+// goroutine that asks must rest.
 func (l *loader[K, V]) next() *group[K, V] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,6 +159,9 @@ func (l *loader[K, V]) next() *group[K, V] {
 		}
 	}
 	l.waiting = nil
-	l.running--
+	l.resting++
+	if l.wake == nil {
+		l.wake = make(chan struct{}, l.atOnce) // room for all, so that a token never blocks
+	}
 	return nil
 }

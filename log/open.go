@@ -177,11 +177,11 @@ func Open(ctx context.Context, s Store, o Options) (*Log, error) {
 	if l.known, err = lru.New[merkle.Hash, int64](keptPlaces); err != nil {
 		return nil, err
 	}
-	l.prover = merkle.NewProver(newTileLoader(s), keptTiles)
-	l.heads = &loader[struct{}, *state]{load: l.loadHead, maxKeys: 1, atOnce: 1, timeout: storeTimeout}
-	l.places = &loader[Key, []int64]{load: l.loadPlaces, maxKeys: 256, atOnce: 2, timeout: storeTimeout}
-	l.runs = &loader[int64, Entry]{load: l.loadRuns, maxKeys: 64, atOnce: 2, timeout: storeTimeout}
-	l.shown = &loader[struct{}, Published]{load: l.loadPublished, maxKeys: 1, atOnce: 1, timeout: storeTimeout}
+	l.prover = merkle.NewProver(newTileLoader(s, l.stop), keptTiles)
+	l.heads = &loader[struct{}, *state]{load: l.loadHead, maxKeys: 1, atOnce: 1, timeout: storeTimeout, stop: l.stop}
+	l.places = &loader[Key, []int64]{load: l.loadPlaces, maxKeys: 256, atOnce: 2, timeout: storeTimeout, stop: l.stop}
+	l.runs = &loader[int64, Entry]{load: l.loadRuns, maxKeys: 64, atOnce: 2, timeout: storeTimeout, stop: l.stop}
+	l.shown = &loader[struct{}, Published]{load: l.loadPublished, maxKeys: 1, atOnce: 1, timeout: storeTimeout, stop: l.stop}
 
 	h, err := s.Head(ctx)
 	if err != nil {

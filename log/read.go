@@ -301,8 +301,8 @@ type tileLoader struct {
 	loader[merkle.Tile, []byte]
 }
 
-func newTileLoader(s Store) *tileLoader {
-	return &tileLoader{loader[merkle.Tile, []byte]{load: s.ReadTiles, maxKeys: 64, atOnce: 2, timeout: storeTimeout}}
+func newTileLoader(s Store, stop <-chan struct{}) *tileLoader {
+	return &tileLoader{loader[merkle.Tile, []byte]{load: s.ReadTiles, maxKeys: 64, atOnce: 2, timeout: storeTimeout, stop: stop}}
 }
 
 func (t *tileLoader) ReadTiles(ctx context.Context, tiles []merkle.Tile) ([][]byte, error) {

@@ -48,12 +48,11 @@ CREATE TABLE key_run (
     filter    BLOB    NOT NULL
 );
 
--- The pages of the runs.
+-- The pages of the runs. The id is that of the run in the upper bits and the
+-- number of the page in the lower 25.
 CREATE TABLE key_page (
-    run  INTEGER NOT NULL,
-    page INTEGER NOT NULL,
-    data BLOB    NOT NULL,
-    PRIMARY KEY (run, page)
+    id   INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
 );
 
 -- Which process keeps runs and pages, until when (Unix seconds): one row.

@@ -187,7 +187,7 @@ func (k *keeper) apply(ctx context.Context, c *Change) error {
 func newID() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
-	return int64(binary.BigEndian.Uint64(b[:])>>1) | 1
+	return int64(binary.BigEndian.Uint64(b[:])>>(64-runBits)) | 1
 }
 
 // flush makes the tail into runs of level 0 while it is long enough.

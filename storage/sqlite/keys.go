@@ -1,10 +1,14 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strconv"
 
 	"github.com/cairnlog/cairn/storage/keyindex"
 )
@@ -18,31 +22,45 @@ const (
 
 // A disk is what the key index is kept in.
 type disk struct {
-	write      *sql.DB
-	tail, page *sql.Stmt // for reading
-	runs       *sql.Stmt
-	leftover   *sql.Stmt
+	write    *sql.DB
+	fast     *readers
+	runs     *sql.Stmt // for reading
+	leftover *sql.Stmt
 }
 
-func newDisk(ctx context.Context, write, read *sql.DB) (*disk, error) {
-	d := &disk{write: write}
+// pageBits is how many bits of a row's id in key_page are the page; those
+// before are the run, so that the pages of a run lie side by side.
+const pageBits = 25
+
+// pageRow returns the id of a page's row.
+func pageRow(p keyindex.PageID) int64 { return p.Run<<pageBits | int64(p.Page) }
+
+// look reads the size of the log, what was appended from an entry on, and
+// pages, all as of one moment.
+const look = `
+	SELECT h.size, t.start, t.past, t.data, NULL
+	FROM head h LEFT JOIN key_tail t ON t.start >= ?
+	WHERE h.id = 1
+	UNION ALL
+	SELECT NULL, NULL, NULL, p.data, want.key
+	FROM json_each(?) want CROSS JOIN key_page p ON p.id = want.value`
+
+func newDisk(ctx context.Context, write, read *sql.DB, fast *readers) (*disk, error) {
+	d := &disk{write: write, fast: fast}
 	for _, p := range []struct {
 		stmt **sql.Stmt
 		sql  string
 	}{
-		{&d.tail, `
-			SELECT h.size, t.start, t.past, t.data
-			FROM head h LEFT JOIN key_tail t ON t.start >= ?
-			WHERE h.id = 1 ORDER BY t.start`},
-		{&d.page, `SELECT data FROM key_page WHERE run = ? AND page = ?`},
 		{&d.runs, `
 			SELECT id, level, first, past, row_count,
 				CASE WHEN id IN (SELECT value FROM json_each(?1)) THEN x'' ELSE fences END,
 				CASE WHEN id IN (SELECT value FROM json_each(?1)) THEN x'' ELSE filter END
 			FROM key_run WHERE state = 1 ORDER BY first`},
 		{&d.leftover, `
-			SELECT id, (SELECT coalesce(max(page) + 1, 0) FROM key_page WHERE run = id)
-			FROM key_run WHERE state <> 1`},
+			SELECT id, (
+				SELECT coalesce(max(p.id) + 1 - (r.id << ?1), 0) FROM key_page p
+				WHERE p.id >= r.id << ?1 AND p.id < (r.id + 1) << ?1)
+			FROM key_run r WHERE state <> 1`},
 	} {
 		var err error
 		if *p.stmt, err = read.PrepareContext(ctx, p.sql); err != nil {
@@ -54,31 +72,36 @@ func newDisk(ctx context.Context, write, read *sql.DB) (*disk, error) {
 
 // Look implements keyindex.Disk.
 func (d *disk) Look(ctx context.Context, from int64, pages []keyindex.PageID) (size int64, fresh []keyindex.Append, data [][]byte, err error) {
-	rows, err := d.tail.QueryContext(ctx, from)
+	want := make([]byte, 0, 2+20*len(pages))
+	for i, p := range pages {
+		want = strconv.AppendInt(append(want, "[,"[min(i, 1)]), pageRow(p), 10)
+	}
+	if len(pages) == 0 {
+		want = append(want, '[')
+	}
+	data = make([][]byte, len(pages))
+	err = d.fast.each(ctx, look, []driver.Value{from, string(append(want, ']'))}, func(row []driver.Value) error {
+		if row[4] != nil {
+			i, err := integer(row[4])
+			if err == nil {
+				data[i], err = blobOf(row[3])
+			}
+			return err
+		}
+		var err error
+		if size, err = integer(row[0]); err != nil || row[1] == nil {
+			return err // there is one row even if nothing is fresh
+		}
+		start, e1 := integer(row[1])
+		past, e2 := integer(row[2])
+		keys, e3 := blobOf(row[3])
+		fresh = append(fresh, keyindex.Append{Start: start, Past: past, Data: keys})
+		return errors.Join(e1, e2, e3)
+	})
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var start, past sql.NullInt64 // there is one row even if nothing is fresh
-		var keys []byte
-		if err := rows.Scan(&size, &start, &past, &keys); err != nil {
-			return 0, nil, nil, err
-		}
-		if start.Valid {
-			fresh = append(fresh, keyindex.Append{Start: start.Int64, Past: past.Int64, Data: keys})
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return 0, nil, nil, err
-	}
-	data = make([][]byte, len(pages))
-	for i, p := range pages {
-		err := d.page.QueryRowContext(ctx, p.Run, p.Page).Scan(&data[i])
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return 0, nil, nil, err
-		}
-	}
+	slices.SortFunc(fresh, func(a, b keyindex.Append) int { return cmp.Compare(a.Start, b.Start) })
 	return size, fresh, data, nil
 }
 
@@ -103,7 +126,7 @@ func (d *disk) Runs(ctx context.Context, have []int64) ([]*keyindex.Run, error) 
 
 // Leftover implements keyindex.Disk.
 func (d *disk) Leftover(ctx context.Context) ([]keyindex.PageID, error) {
-	rows, err := d.leftover.QueryContext(ctx)
+	rows, err := d.leftover.QueryContext(ctx, pageBits)
 	if err != nil {
 		return nil, err
 	}
@@ -200,19 +223,19 @@ func (d *disk) Apply(ctx context.Context, c *keyindex.Change) error {
 		}
 	}
 	if len(c.Pages) > 0 {
-		insert, err := tx.PrepareContext(ctx, `INSERT INTO key_page (run, page, data) VALUES (?, ?, ?)`)
+		insert, err := tx.PrepareContext(ctx, `INSERT INTO key_page (id, data) VALUES (?, ?)`)
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
 		for i, page := range c.Pages {
-			if _, err := insert.ExecContext(ctx, c.To.Run, c.To.Page+int32(i), page); err != nil {
+			if _, err := insert.ExecContext(ctx, pageRow(keyindex.PageID{Run: c.To.Run, Page: c.To.Page + int32(i)}), page); err != nil {
 				return err
 			}
 		}
 	}
 	if c.Drop.Run != 0 {
-		if _, err := do(`DELETE FROM key_page WHERE run = ? AND page < ?`, c.Drop.Run, c.Drop.Page); err != nil {
+		if _, err := do(`DELETE FROM key_page WHERE id >= ? AND id < ?`, pageRow(keyindex.PageID{Run: c.Drop.Run}), pageRow(c.Drop)); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +14,25 @@ import (
 
 // reads are the statements of the reading connections.
 type reads struct {
-	head, tile, segmentAt, segmentsAt, segmentsFrom, attachment, published *sql.Stmt
+	head, tile, attachment, published *sql.Stmt
 }
+
+// Queries of readers.
+const (
+	segmentAt = `
+		SELECT start, count, nonce, data FROM segment
+		WHERE start <= ? ORDER BY start DESC LIMIT 1`
+	segmentsAt = `
+		SELECT start, count, nonce, data FROM segment
+		WHERE start IN (
+			SELECT (SELECT start FROM segment WHERE start <= want.value ORDER BY start DESC LIMIT 1)
+			FROM json_each(?) want)
+		ORDER BY start`
+	segmentsFrom = `
+		SELECT start, count, nonce, data FROM segment
+		WHERE start >= (SELECT start FROM segment WHERE start <= ? ORDER BY start DESC LIMIT 1)
+		ORDER BY start LIMIT ?`
+)
 
 func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
 	for _, p := range []struct {
@@ -23,19 +41,6 @@ func (r *reads) prepare(ctx context.Context, db *sql.DB) (err error) {
 	}{
 		{&r.head, `SELECT origin, tree_id, key_id, size, root, time, nonce, checkpoint FROM head WHERE id = 1`},
 		{&r.tile, `SELECT data FROM tile WHERE level = ? AND idx = ?`},
-		{&r.segmentAt, `
-			SELECT start, count, nonce, data FROM segment
-			WHERE start <= ? ORDER BY start DESC LIMIT 1`},
-		{&r.segmentsAt, `
-			SELECT start, count, nonce, data FROM segment
-			WHERE start IN (
-				SELECT (SELECT start FROM segment WHERE start <= want.value ORDER BY start DESC LIMIT 1)
-				FROM json_each(?) want)
-			ORDER BY start`},
-		{&r.segmentsFrom, `
-			SELECT start, count, nonce, data FROM segment
-			WHERE start >= (SELECT start FROM segment WHERE start <= ? ORDER BY start DESC LIMIT 1)
-			ORDER BY start LIMIT ?`},
 		{&r.attachment, `SELECT data FROM attachment WHERE idx = ?`},
 		{&r.published, `SELECT size, note FROM published WHERE id = 1`},
 	} {
@@ -94,10 +99,10 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 	switch len(indexes) {
 	case 0:
 	case 1:
-		segments, err = querySegments(ctx, s.out.segmentAt, indexes[0])
+		segments, err = s.segments(ctx, segmentAt, indexes[0])
 	default:
 		want, _ := json.Marshal(indexes) // integers always can be
-		segments, err = querySegments(ctx, s.out.segmentsAt, string(want))
+		segments, err = s.segments(ctx, segmentsAt, string(want))
 	}
 	if err != nil {
 		return nil, err
@@ -112,33 +117,31 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 
 // SegmentsFrom implements log.Reader.
 func (s *Store) SegmentsFrom(ctx context.Context, start int64, limit int) ([]log.Segment, error) {
-	segments, err := querySegments(ctx, s.out.segmentsFrom, start, max(limit, 0))
+	segments, err := s.segments(ctx, segmentsFrom, start, int64(max(limit, 0)))
 	if err != nil || !held(segments, start) {
 		return nil, err
 	}
 	return segments, nil
 }
 
-func querySegments(ctx context.Context, stmt *sql.Stmt, args ...any) ([]log.Segment, error) {
-	// The driver starts a goroutine for a context that can end.
-	rows, err := stmt.QueryContext(context.WithoutCancel(ctx), args...)
-	if err != nil {
-		return nil, fmt.Errorf("read segments: %w", err)
-	}
-	defer rows.Close()
+func (s *Store) segments(ctx context.Context, query string, args ...driver.Value) ([]log.Segment, error) {
 	var segments []log.Segment
-	var nonce sql.RawBytes
-	for rows.Next() {
-		var seg log.Segment
-		if err := rows.Scan(&seg.Start, &seg.Count, &nonce, &seg.Data); err != nil {
-			return nil, fmt.Errorf("read segments: %w", err)
+	err := s.fast.each(ctx, query, args, func(row []driver.Value) error {
+		start, err := integer(row[0])
+		count, e1 := integer(row[1])
+		nonce, e2 := blobOf(row[2])
+		data, e3 := blobOf(row[3])
+		if err := errors.Join(err, e1, e2, e3); err != nil {
+			return err
 		}
+		seg := log.Segment{Start: start, Count: int(count), Data: data}
 		if copy(seg.Nonce[:], nonce) != len(seg.Nonce) {
-			return nil, fmt.Errorf("read segments: segment %d has a nonce of %d bytes", seg.Start, len(nonce))
+			return fmt.Errorf("segment %d has a nonce of %d bytes", seg.Start, len(nonce))
 		}
 		segments = append(segments, seg)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read segments: %w", err)
 	}
 	return segments, nil

@@ -21,8 +21,12 @@ import (
 	"github.com/cairnlog/cairn/storage/keyindex"
 )
 
-// maxReaders is how many reads run at once. Each has its own page cache.
-const maxReaders = 8
+const (
+	// maxReaders is how many of the usual reads run at once, and otherReaders
+	// how many others do. Each has a connection with its own page cache.
+	maxReaders   = 6
+	otherReaders = 2
+)
 
 const (
 	// pageSize is that of a new file in bytes. A segment, unless it is one
@@ -36,6 +40,7 @@ const (
 type Store struct {
 	write *sql.DB // one connection
 	read  *sql.DB
+	fast  *readers // of read
 	in    writes
 	out   reads
 	keys  *keyindex.Index
@@ -60,19 +65,20 @@ func openSizes(ctx context.Context, path string, sizes keyindex.Sizes) (*Store, 
 	var err error
 	if s.write, err = open(path,
 		fmt.Sprintf("page_size(%d)", pageSize), // of a new file
-		"synchronous(FULL)", // a commit is on the disk when it returns
+		"synchronous(FULL)",                    // a commit is on the disk when it returns
 		"cache_size(-32768)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", walBytes/pageSize),
 	); err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
 	s.write.SetMaxOpenConns(1)
-	if s.read, err = open(path, "query_only(1)", "cache_size(-4096)"); err != nil {
+	if s.read, err = open(path, "query_only(1)", "cache_size(-8192)"); err != nil {
 		s.write.Close()
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
-	s.read.SetMaxOpenConns(maxReaders)
-	s.read.SetMaxIdleConns(maxReaders)
+	s.read.SetMaxOpenConns(maxReaders + otherReaders)
+	s.read.SetMaxIdleConns(maxReaders + otherReaders)
+	s.fast = newReaders(s.read)
 	if err := s.start(ctx, sizes); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open sqlite %s: %w", path, err)
@@ -90,7 +96,7 @@ func (s *Store) start(ctx context.Context, sizes keyindex.Sizes) error {
 	if err := s.out.prepare(ctx, s.read); err != nil {
 		return err
 	}
-	d, err := newDisk(ctx, s.write, s.read)
+	d, err := newDisk(ctx, s.write, s.read, s.fast)
 	if err != nil {
 		return err
 	}
@@ -103,7 +109,7 @@ func (s *Store) Close() error {
 	if s.keys != nil {
 		s.keys.Close()
 	}
-	return errors.Join(s.read.Close(), s.write.Close())
+	return errors.Join(s.fast.close(), s.read.Close(), s.write.Close())
 }
 
 // create makes an empty file that only its owner may read, if there is none.
