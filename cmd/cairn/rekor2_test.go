@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	v2 "github.com/cairnlog/cairn/api/v2"
+)
+
+// TestRekor2 uploads to a served log over the v2 API, and finds and reads what
+// it uploaded with the commands, which speak v1.
+func TestRekor2(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, "--data", dir)
+	for kind, want := range map[string][]string{
+		"hashedrekord": {`"HashedRekordObj":{"hashedRekordV002":`, `"APIVersion":"0.0.2"`, `"Value":"sha256:`, `"Names":["alice@example.com"]`},
+		"dsse":         {`"DSSEObj":{"dsseV002":`, `"APIVersion":"0.0.2"`, `"Value":"sha256:`, `"Names":["alice@example.com"]`},
+	} {
+		text, err := os.ReadFile("../../entry/testdata/" + kind + "-0.0.2.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vectors []struct {
+			Name     string
+			Proposed json.RawMessage
+		}
+		if err := json.Unmarshal(text, &vectors); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range vectors {
+			if v.Name != "valid certificate PKIX_ECDSA_P256_SHA_256" {
+				continue
+			}
+			res, err := http.Post(s.url+v2.PathEntries, "application/json", bytes.NewReader(v.Proposed))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil || res.StatusCode != http.StatusCreated {
+				t.Fatalf("%d %s, %v", res.StatusCode, answer, err)
+			}
+			id := strings.TrimPrefix(res.Header.Get("Location"), "/api/v1/log/entries/")
+			call := func(args ...string) string {
+				t.Helper()
+				var out, errOut bytes.Buffer
+				args = append(append([]string{"cairn"}, args...), "--server", s.url, "--state", dir+"/state.json")
+				if code := run(t.Context(), args, strings.NewReader(""), &out, &errOut); code != 0 {
+					t.Errorf("%q: exit code %d\n%s", args, code, &errOut)
+				}
+				return out.String() + errOut.String()
+			}
+			if found := call("search", "--email", "alice@example.com"); !strings.Contains(found, id) {
+				t.Errorf("search finds %s, want %s", found, id)
+			}
+			shown := call("get", "--format", "json", "--uuid", id)
+			for _, line := range want {
+				if !strings.Contains(shown, line) {
+					t.Errorf("get shows no %q:\n%s", line, shown)
+				}
+			}
+		}
+	}
+}
