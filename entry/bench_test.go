@@ -158,7 +158,7 @@ func BenchmarkKinds(b *testing.B) {
 func namedVector(t testing.TB, kind, name string) []byte {
 	t.Helper()
 	for _, k := range slices.Backward(Kinds()) {
-		if k.Kind != kind {
+		if k.Kind != kind || k.API != 1 {
 			continue
 		}
 		for _, v := range vectors(t, k) {
