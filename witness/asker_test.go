@@ -129,10 +129,19 @@ type scene struct {
 	keys    map[string]*checkpoint.Cosigner
 	counts  map[string]*counted
 	policy  *checkpoint.Policy
-	alarms  []*witness.ContradictionError
 	end     context.CancelFunc
 	results sync.WaitGroup
-	err     error
+
+	mu     sync.Mutex
+	alarms []*witness.ContradictionError
+	err    error // of the Asker
+}
+
+// outcome returns how many alarms there were and what the Asker ended with.
+func (s *scene) outcome() (alarms int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.alarms), s.err
 }
 
 // counted counts the requests to a handler, by status.
@@ -144,13 +153,36 @@ type counted struct {
 	slow  time.Duration
 }
 
+// answer has h answer in its place; nil takes that back.
+func (c *counted) answer(h http.HandlerFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bad = h
+}
+
+// wait has each answer take some time.
+func (c *counted) wait(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slow = d
+}
+
+// count returns how many answers had a status.
+func (c *counted) count(code int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.codes[code]
+}
+
 func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	time.Sleep(c.slow)
-	rec := httptest.NewRecorder()
-	h := c.Handler
+	c.mu.Lock()
+	h, slow := c.Handler, c.slow
 	if c.bad != nil {
 		h = c.bad
 	}
+	c.mu.Unlock()
+	time.Sleep(slow)
+	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, r)
 	c.mu.Lock()
 	c.codes[rec.Code]++
@@ -197,7 +229,11 @@ func (s *scene) run(l replica) *witness.Asker {
 	s.t.Helper()
 	a, err := witness.NewAsker(l, witness.AskOptions{
 		Origin: "log.example", Policy: s.policy, Transport: s.net,
-		Alarm: func(e *witness.ContradictionError) { s.alarms = append(s.alarms, e) },
+		Alarm: func(e *witness.ContradictionError) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.alarms = append(s.alarms, e)
+		},
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -207,6 +243,8 @@ func (s *scene) run(l replica) *witness.Asker {
 	s.end = func() { before(); cancel() }
 	s.results.Go(func() {
 		if err := a.Run(ctx); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.err = err
 		}
 	})
@@ -243,21 +281,23 @@ func TestAsker(t *testing.T) {
 		s.log.published(t, s.policy, 305)
 
 		// A log that rests asks nobody, but for fresh cosignatures at times.
-		before := s.counts["a"].codes[200]
+		before := s.counts["a"].count(200)
 		time.Sleep(50 * time.Minute)
-		if n := s.counts["a"].codes[200]; n != before {
+		if n := s.counts["a"].count(200); n != before {
 			t.Errorf("%d requests while the log rests", n-before)
 		}
 		time.Sleep(20 * time.Minute)
-		if n := s.counts["a"].codes[200]; n != before+1 {
+		if n := s.counts["a"].count(200); n != before+1 {
 			t.Errorf("%d requests to keep fresh, want 1", n-before)
 		}
 		for name, c := range s.counts {
+			c.mu.Lock()
 			for code, n := range c.codes {
 				if code != 200 {
 					t.Errorf("%s answered %d %d times", name, code, n)
 				}
 			}
+			c.mu.Unlock()
 		}
 		st := a.Status()
 		if st.Published != 305 || len(st.Witnesses) != 3 || st.Witnesses[1].Size != 305 || st.Witnesses[1].Failed != 0 || st.Witnesses[1].Cosigned < 3 {
@@ -272,7 +312,7 @@ func TestAskerStartsAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, anyOfThree)
-		s.counts["c"].bad = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+		s.counts["c"].answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 		s.run(s.log)
 		s.log.add(t, 0, 5)
 		time.Sleep(3 * time.Second)
@@ -282,8 +322,8 @@ func TestAskerStartsAgain(t *testing.T) {
 		s.close()
 		s.log = openLog(t, s.party, s.store, false)
 		s.log.published(t, s.policy, 5)
-		s.counts["c"].bad = nil
-		s.counts["a"].bad = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+		s.counts["c"].answer(nil)
+		s.counts["a"].answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 		s.run(s.log)
 		defer s.close()
 		s.log.add(t, 5, 5)
@@ -291,11 +331,11 @@ func TestAskerStartsAgain(t *testing.T) {
 		if by := s.log.published(t, s.policy, 10); by != "log.example b.example c.example" {
 			t.Errorf("signed by %s", by)
 		}
-		if n := s.counts["b"].codes[409]; n != 0 {
+		if n := s.counts["b"].count(409); n != 0 {
 			t.Errorf("%d requests out of date to a witness that is known from what is published", n)
 		}
 		// One that is back is asked again, and its line is added.
-		s.counts["a"].bad = nil
+		s.counts["a"].answer(nil)
 		time.Sleep(2 * time.Minute)
 		if by := s.log.published(t, s.policy, 10); by != "log.example a.example b.example c.example" {
 			t.Errorf("signed by %s", by)
@@ -375,7 +415,7 @@ func TestAskerQuorum(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScene(t, "group g all a b\nquorum g")
 				defer s.close()
-				s.counts["a"].bad = bad(s)
+				s.counts["a"].answer(bad(s))
 				a := s.run(s.log)
 				s.log.add(t, 0, 3)
 				time.Sleep(30 * time.Second)
@@ -388,14 +428,14 @@ func TestAskerQuorum(t *testing.T) {
 				if st := a.Status(); st.Witnesses[0].Failed == 0 || st.Witnesses[0].Failed > 20 || st.Witnesses[1].Cosigned == 0 {
 					t.Errorf("status %+v", st)
 				}
-				s.counts["a"].bad = nil
+				s.counts["a"].answer(nil)
 				time.Sleep(2 * time.Minute)
 				s.log.published(t, s.policy, 3)
 				if trouble := a.Status().Trouble(time.Now()); trouble != "" {
 					t.Errorf("trouble is %q", trouble)
 				}
-				if s.err != nil || len(s.alarms) > 0 {
-					t.Errorf("alarm: %v", s.err)
+				if n, err := s.outcome(); err != nil || n > 0 {
+					t.Errorf("alarm: %v", err)
 				}
 			})
 		})
@@ -417,8 +457,8 @@ func TestAskerSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, anyOfThree)
 		defer s.close()
-		s.counts["b"].slow = 3 * time.Second
-		s.counts["c"].slow = time.Hour
+		s.counts["b"].wait(3 * time.Second)
+		s.counts["c"].wait(time.Hour)
 		s.run(s.log)
 		for i := range 10 {
 			s.log.add(t, i, 1)
@@ -431,7 +471,7 @@ func TestAskerSlow(t *testing.T) {
 		if by := s.log.published(t, s.policy, 10); by != "log.example a.example b.example" {
 			t.Errorf("signed by %s", by)
 		}
-		s.counts["c"].slow = 0
+		s.counts["c"].wait(0)
 		time.Sleep(time.Hour) // what hangs must come back before the bubble ends
 	})
 }
@@ -459,15 +499,15 @@ func TestAskerReplicas(t *testing.T) {
 			l.published(t, s.policy, 30)
 		}
 		for name, c := range s.counts {
-			if n := c.codes[200]; n < 25 || n > 45 {
+			if n := c.count(200); n < 25 || n > 45 {
 				t.Errorf("%s has cosigned %d times in 30 s", name, n)
 			}
-			if n := c.codes[409]; n > 10 {
+			if n := c.count(409); n > 10 {
 				t.Errorf("%s was asked out of date %d times", name, n)
 			}
 		}
-		if s.err != nil {
-			t.Errorf("alarm: %v", s.err)
+		if _, err := s.outcome(); err != nil {
+			t.Errorf("alarm: %v", err)
 		}
 	})
 }
@@ -509,32 +549,32 @@ func TestAskerRollback(t *testing.T) {
 				s.log.add(t, c.branch, c.size)
 				for _, name := range c.silent {
 					h := s.counts[name].Handler
-					s.counts[name].bad = func(w http.ResponseWriter, r *http.Request) {
+					s.counts[name].answer(func(w http.ResponseWriter, r *http.Request) {
 						if r.Method == http.MethodGet {
 							w.WriteHeader(404)
 							return
 						}
 						h.ServeHTTP(w, r)
-					}
+					})
 				}
 				if !c.alarm && c.size < 10 { // the others have lost their memory
 					for _, name := range []string{"b", "c"} {
-						s.counts[name].bad = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+						s.counts[name].answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 					}
 				}
 				a := s.run(s.log)
 				<-a.First()
 				if c.proof {
 					synctest.Wait()
-					if len(s.alarms) == 0 {
+					if n, _ := s.outcome(); n == 0 {
 						t.Error("no alarm before the log serves")
 					}
 				}
 				time.Sleep(time.Minute)
 				defer s.close()
 				if !c.alarm {
-					if s.err != nil || len(s.alarms) > 0 {
-						t.Fatalf("alarm: %v", s.err)
+					if n, err := s.outcome(); err != nil || n > 0 {
+						t.Fatalf("alarm: %v", err)
 					}
 					if err := s.log.Ready(t.Context()); err != nil {
 						t.Error(err)
@@ -547,8 +587,9 @@ func TestAskerRollback(t *testing.T) {
 					return
 				}
 				var contradiction *witness.ContradictionError
-				if !errors.As(s.err, &contradiction) || len(s.alarms) != 1 || (contradiction.Proof != nil) != c.proof {
-					t.Fatalf("%v, %d alarms; want one, proof: %t", s.err, len(s.alarms), c.proof)
+				alarms, err := s.outcome()
+				if !errors.As(err, &contradiction) || alarms != 1 || (contradiction.Proof != nil) != c.proof {
+					t.Fatalf("%v, %d alarms; want one, proof: %t", err, alarms, c.proof)
 				}
 				if _, err := s.log.Add(t.Context(), log.Leaf{Body: []byte("x")}); !errors.Is(err, log.ErrClosed) {
 					t.Errorf("the log still takes leaves: %v", err)
