@@ -3,6 +3,10 @@
 //
 // Every kind is one file and one line in the table of kinds.
 //
+// hashedrekord and dsse 0.0.2 are of the Rekor v2 API: they are proposed as
+// HashedRekord002 and DSSE002, and to Check there are no such types; Read
+// reads them like all others.
+//
 // Verdicts, bodies and terms are those of Rekor v1; testdata has what Rekor
 // makes of some hundred proposals, and the list of those that are meant to
 // differ. Beyond that list a proposal is refused here that Rekor takes if it
