@@ -111,6 +111,7 @@ type server struct {
 	logID         string            // hex
 	keyID         []byte            // the same
 	noteKeyID     []byte            // of the key that signs C2SP checkpoints first; nil for none
+	witnessed     bool              // checkpoints are cosigned, sooner or later
 	documents     map[string][]byte // whom to trust, by the last part of their path
 	tileTag       string            // begins the entity tags of tiles
 	bundles       *bundles
@@ -152,6 +153,7 @@ func New(o Options) (http.Handler, error) {
 		keyPEM:        pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 		logID:         hex.EncodeToString(id.KeyID[:]),
 		keyID:         id.KeyID[:],
+		witnessed:     o.Policy != nil,
 		tileTag:       tileTag(id),
 		bundles:       newBundles(o.Log),
 		maxBody:       o.MaxBody,

@@ -120,8 +120,10 @@ func (s *server) publishedProof(ctx context.Context, e *log.ProvenEntry, cosigne
 		return nil, cannotMake("this log signs no C2SP checkpoints")
 	case err != nil:
 		return nil, fmt.Errorf("read published checkpoint: %w", err)
-	case cosigned && !p.Cosigned:
+	case cosigned && !p.Cosigned && !s.witnessed:
 		return nil, cannotMake("this log has no witnesses that cosign its checkpoints")
+	case cosigned && !p.Cosigned:
+		return nil, notYet()
 	case e.Index < p.Tree.Size:
 		in, err := s.log.EntryIn(ctx, e.Index, p.Tree.Size)
 		if err != nil {

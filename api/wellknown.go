@@ -84,7 +84,7 @@ func (s *server) trustIndex(_ context.Context, x *exchange, _ *http.Request) err
 		{docRoot, "whom verifiers trust: cosign --trusted-root, sigstore-go, cairn verify --offline"},
 		{docSigning, "where signers go: cosign --signing-config"},
 		{docVKey, "keys of the C2SP checkpoint, a line each"},
-		{docPolicy, "the same as a tlog-policy, for witnesses and verifiers"},
+		{docPolicy, "the same as a tlog-policy, with the log's witnesses"},
 	} {
 		if s.documents[d[0]] != nil {
 			b = fmt.Appendf(b, "%-44s %s\n", pathWellKnown+"/"+d[0], d[1])

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -151,4 +152,29 @@ func (c *Client) CheckpointKeys(ctx context.Context) ([]string, error) {
 		}
 	}
 	return vkeys, nil
+}
+
+// WitnessPolicy returns the tlog-policy by which the log has its checkpoints
+// cosigned, nil if it names no witnesses. It is the log's word; it has one of
+// the vkeys.
+func (c *Client) WitnessPolicy(ctx context.Context, vkeys []string) ([]byte, error) {
+	text, err := c.get(ctx, "/.well-known/tlog-policy", nil, "text/plain")
+	var refused *StatusError
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := checkpoint.ParsePolicy(text)
+	if err != nil {
+		return nil, &VerifyError{What: "policy of the log", Err: errors.New(Printable(err.Error(), ""))}
+	}
+	if !slices.ContainsFunc(p.Logs(), func(l checkpoint.PolicyLog) bool { return slices.Contains(vkeys, l.VKey) }) {
+		return nil, &VerifyError{What: "policy of the log", Err: errors.New("it does not name a key of the log")}
+	}
+	if len(p.Witnesses()) == 0 {
+		return nil, nil
+	}
+	return text, nil
 }

@@ -256,3 +256,12 @@ func FuzzParseRoot(f *testing.F) {
 		r.Document() //nolint:errcheck // keys that are read but not written are known; it must not panic
 	})
 }
+
+func FuzzReadChain(f *testing.F) {
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if chain, err := trust.ReadChain(text); err == nil && len(chain) == 0 {
+			t.Error("an empty chain")
+		}
+	})
+}

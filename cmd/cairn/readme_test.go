@@ -10,14 +10,17 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestReadme pastes the main job of the README into a shell.
+// TestReadme pastes the jobs of the README into a shell.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	text := read(t, "../../README.md")
-	_, rest, _ := strings.Cut(string(text), "```sh\n")
-	job, _, ok := strings.Cut(rest, "```")
-	if !ok || strings.Count(job, "\n") != 5 {
-		t.Fatalf("the README's main job is not five lines:\n%s", job)
+	var job string
+	for i, part := range strings.Split(string(text), "```sh\n")[1:] {
+		lines, _, ok := strings.Cut(part, "```")
+		if !ok || i == 0 && strings.Count(lines, "\n") != 5 {
+			t.Fatalf("the README's main job is not five lines:\n%s", lines)
+		}
+		job += lines
 	}
 	s := start(t, "--data", t.TempDir())
 	home := t.TempDir()
@@ -25,8 +28,8 @@ func TestReadme(t *testing.T) {
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "CAIRN_SERVER="+s.url, "HOME="+home, "XDG_CONFIG_HOME="+home)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Created entry at index 0") {
-		t.Errorf("the README's main job: %v\n%s", err, out)
+	if err != nil || !strings.Contains(string(out), "Created entry at index 0") || !strings.Contains(string(out), "is what was signed") {
+		t.Errorf("the README's jobs: %v\n%s", err, out)
 	}
 }
 

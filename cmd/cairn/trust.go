@@ -70,7 +70,14 @@ func (c *trustCmd) Run(g *Globals) error {
 		if err != nil {
 			return err
 		}
-		docs, err := c.documents(base, string(i.Checkpoint), key, vkeys)
+		policy, err := l.WitnessPolicy(ctx, vkeys)
+		if err != nil {
+			return err
+		}
+		if policy == nil {
+			policy = trust.Policy(vkeys, base)
+		}
+		docs, err := c.documents(base, string(i.Checkpoint), key, vkeys, policy)
 		if err != nil {
 			return err
 		}
@@ -79,13 +86,13 @@ func (c *trustCmd) Run(g *Globals) error {
 			fmt.Fprintf(g.Stderr, "vkey     %s\n", client.Printable(v, ""))
 		}
 		if len(vkeys) > 0 {
-			g.warn("the vkeys are what the log itself says; they sign the same tree as its v1 key")
+			g.warn("the vkeys, and witnesses if there are some, are what the log itself says; the vkeys sign the same tree as its v1 key")
 		}
 		return c.write(g, docs)
 	})
 }
 
-func (c *trustCmd) documents(base, note string, key crypto.PublicKey, vkeys []string) ([]document, error) {
+func (c *trustCmd) documents(base, note string, key crypto.PublicKey, vkeys []string, policy []byte) ([]document, error) {
 	always := time.Unix(0, 0)
 	root, versions, err := trust.OfLog(base, key, vkeys, always)
 	if err != nil {
@@ -138,7 +145,7 @@ func (c *trustCmd) documents(base, note string, key crypto.PublicKey, vkeys []st
 	if err == nil && len(vkeys) > 0 {
 		err = errors.Join(
 			add("log.vkey", []byte(strings.Join(vkeys, "\n")+"\n"), nil),
-			add("tlog-policy", trust.Policy(vkeys, base), nil))
+			add("tlog-policy", policy, nil))
 	}
 	return docs, err
 }
