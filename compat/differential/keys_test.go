@@ -47,7 +47,6 @@ func newKeys() (*keys, error) {
 		func() (crypto.Signer, error) { _, s, err := ed25519.GenerateKey(rand.Reader); return s, err },
 		func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) },
 		func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 1024) },
-		func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 3072) },
 	} {
 		key, err := generate()
 		if err != nil {
@@ -72,7 +71,7 @@ func newKeys() (*keys, error) {
 		}
 		k.pgp = append(k.pgp, e)
 	}
-	two, err := openpgp.NewEntity("One", "", "one@example.com", nil)
+	two, err := openpgp.NewEntity("One", "", "one@example.com", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
 	if err == nil {
 		err = two.AddUserId("Two", "", "two@example.com", nil)
 	}
