@@ -9,6 +9,7 @@ import (
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/sync/singleflight"
 )
 
 // A Prover makes proofs from tiles. Full tiles never change, so those it has
@@ -17,6 +18,7 @@ import (
 type Prover struct {
 	tiles TileReader
 	cache *lru.Cache[tileID, *expanded]
+	reads singleflight.Group // of full tiles for Tile
 }
 
 type tileID struct {

@@ -28,7 +28,7 @@ func (p *Prover) Tile(ctx context.Context, e *Edge, t Tile) ([]byte, error) {
 	if t.Index == fullTiles(e.size, t.Level) {
 		return e.levels[t.Level].row(t.Width), nil
 	}
-	x, err := p.full(ctx, e, t.Level, t.Index)
+	x, err := p.full(ctx, t.Level, t.Index)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (p *Prover) Tile(ctx context.Context, e *Edge, t Tile) ([]byte, error) {
 		above, at := e.levels[level+1], index%TileWidth
 		edge := index>>TileHeight == fullTiles(e.size, level+1)
 		if !edge {
-			if above, err = p.full(ctx, e, level+1, index>>TileHeight); err != nil {
+			if above, err = p.full(ctx, level+1, index>>TileHeight); err != nil {
 				return nil, err
 			}
 		}
@@ -54,14 +54,32 @@ func (p *Prover) Tile(ctx context.Context, e *Edge, t Tile) ([]byte, error) {
 	}
 }
 
-// full returns a full tile of the edge's tree.
-func (p *Prover) full(ctx context.Context, e *Edge, level int, index int64) (*expanded, error) {
-	if x, ok := p.cache.Get(tileID{level, index}); ok {
+// full returns a full tile of a tree that has it. However many ask for one at the
+// same time, it is read once.
+func (p *Prover) full(ctx context.Context, level int, index int64) (*expanded, error) {
+	id := tileID{level, index}
+	if x, ok := p.cache.Get(id); ok {
 		return x, nil
 	}
-	read, err := p.read(ctx, []Tile{{Level: level, Index: index, Width: TileWidth}})
-	if err != nil {
-		return nil, err
+	t := Tile{Level: level, Index: index, Width: TileWidth}
+	read := p.reads.DoChan(t.Path(), func() (any, error) {
+		if x, ok := p.cache.Get(id); ok { // since we looked
+			return x, nil
+		}
+		// Others wait for it as well, so it does not end with ctx.
+		read, err := p.read(context.WithoutCancel(ctx), []Tile{t})
+		if err != nil {
+			return nil, err
+		}
+		return read[id], nil
+	})
+	select {
+	case r := <-read:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*expanded), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return read[tileID{level, index}], nil
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -122,6 +125,56 @@ func TestDamagedTiles(t *testing.T) {
 			if !errors.As(err, &root) {
 				t.Fatalf("%v with a wrong hash in %v: %v", asked, bad, err)
 			}
+		}
+	})
+}
+
+// A counted log counts what is read from it, and keeps readers waiting.
+type counted struct {
+	full
+	reads atomic.Int64
+	hold  chan struct{}
+}
+
+func (c *counted) ReadTiles(ctx context.Context, tiles []merkle.Tile) ([][]byte, error) {
+	c.reads.Add(int64(len(tiles)))
+	<-c.hold
+	return c.full.ReadTiles(ctx, tiles)
+}
+
+// TestTileHerd has many ask for a tile that is not in memory: it is read once,
+// also if who asked first has gone.
+func TestTileHerd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := plant(600)
+		e, _ := grow(f)
+		c := &counted{full: full{f}, hold: make(chan struct{})}
+		p := merkle.NewProver(c, 8)
+		first, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				ctx := t.Context()
+				if i < 10 {
+					ctx = first
+				}
+				_, err := p.Tile(ctx, e, merkle.Tile{Level: 0, Index: 1, Width: 256})
+				if (err != nil) != (i < 10) {
+					t.Errorf("reader %d: %v", i, err)
+				}
+			})
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		close(c.hold)
+		wg.Wait()
+		if _, err := p.Tile(t.Context(), e, merkle.Tile{Level: 0, Index: 1, Width: 9}); err != nil {
+			t.Error(err)
+		}
+		if n := c.reads.Load(); n != 1 {
+			t.Errorf("one tile was read %d times", n)
 		}
 	})
 }
