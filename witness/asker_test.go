@@ -128,7 +128,7 @@ func TestAskerQuorum(t *testing.T) {
 		"nothing":              func(*scene) http.HandlerFunc { return status(200) },
 		"a replayed signature": old,
 		"redirect": func(*scene) http.HandlerFunc {
-			return http.RedirectHandler("http://b.example/add-checkpoint", 307).ServeHTTP
+			return http.RedirectHandler("http://b.example/add-checkpoint", http.StatusTemporaryRedirect).ServeHTTP
 		},
 		"409 without a size":    func(*scene) http.HandlerFunc { return status409("") },
 		"409 with a wrong size": func(*scene) http.HandlerFunc { return status409("-1\n") },

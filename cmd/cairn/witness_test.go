@@ -22,6 +22,7 @@ import (
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/merkle"
 	"github.com/cairnlog/cairn/sign"
+	"github.com/cairnlog/cairn/storage/storagetest"
 	"github.com/cairnlog/cairn/witness"
 )
 
@@ -62,10 +63,10 @@ func startWitness(t *testing.T, flags ...string) *runningWitness {
 }
 
 // initLog makes a log and returns its vkey.
-func initLog(t *testing.T, data, origin string) string {
+func initLog(t *testing.T, data, origin string, flags ...string) string {
 	t.Helper()
 	var out, errOut buffer
-	if code := run(t.Context(), []string{"cairn", "init", "--data", data, "--origin", origin}, nil, &out, &errOut); code != 0 {
+	if code := run(t.Context(), append([]string{"cairn", "init", "--data", data, "--origin", origin}, flags...), nil, &out, &errOut); code != 0 {
 		t.Fatalf("init: %d: %s", code, &errOut)
 	}
 	for line := range strings.Lines(out.String()) {
@@ -164,6 +165,49 @@ func TestTwoCairns(t *testing.T) {
 	uploadSome(t, b.log.url, 2)
 	if got := fetch(t, b.log.url+"/checkpoint"); got != before {
 		t.Errorf("published without the witness:\n%s", got)
+	}
+}
+
+// TestReplicasWithWitness has two servers share a log on Postgres, and the
+// witness keep its state there too: both publish the same.
+func TestReplicasWithWitness(t *testing.T) {
+	t.Parallel()
+	url := storagetest.Postgres(t)
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	vkey := initLog(t, first, "a.example", "--storage", url)
+	if err := os.Mkdir(second, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(second, "key.pem"), read(t, filepath.Join(first, "key.pem")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := startWitness(t, "--name", "w.example", "--data", t.TempDir(), "--log", vkey, "--storage", storagetest.Postgres(t))
+	file := writePolicy(t, "log "+vkey, w.policy, "quorum w.example")
+	p, err := checkpoint.ParsePolicy(read(t, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, "--data", first, "--storage", url, "--origin", "a.example", "--witness-policy", file)
+	b := start(t, "--data", second, "--storage", url, "--origin", "a.example", "--witness-policy", file)
+	var last int64
+	for range 3 {
+		for _, s := range []*running{a, b} {
+			uploadSome(t, s.url, 2)
+		}
+		want := last + 4
+		for _, s := range []*running{a, b} {
+			c := cosigned(t, s.url, p, want)
+			if c.Tree.Size < last {
+				t.Errorf("published %d after %d", c.Tree.Size, last)
+			}
+			last = c.Tree.Size
+		}
+	}
+	b.stop()
+	uploadSome(t, a.url, 2)
+	cosigned(t, a.url, p, last+2)
+	if code := a.stop(); code != 0 || strings.Contains(a.log.String(), "ALARM") {
+		t.Errorf("exit code %d: %s", code, a.log)
 	}
 }
 
