@@ -216,3 +216,73 @@ func TestCheckpointKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestRotation changes the checkpoint key of a log between starts, while one
+// client knows the old key and another one the new.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	s := newServer(t.TempDir(), "")
+	run(t, s)
+	key, err := s.publicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := verifiers(t, s)[0]
+	oldPath, newPath := filepath.Join(s.data, "checkpoint-key.pem"), filepath.Join(t.TempDir(), "new.pem")
+	cmd := exec.CommandContext(t.Context(), "cairn", "keygen", "--origin", origin, newPath)
+	cmd.Env = plainEnvironment()
+	vkey, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := fnote.NewVerifier(strings.TrimSpace(string(vkey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name      string
+		keys      []string
+		old, next bool // which key a client has to know
+	}{
+		{"before", nil, true, false},
+		{"both", []string{oldPath, newPath}, true, true},
+		{"the new one first", []string{newPath, oldPath}, true, true},
+		{"after", []string{newPath}, false, true},
+	} {
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		s.flags = nil
+		for _, k := range step.keys {
+			s.flags = append(s.flags, "--checkpoint-key", k)
+		}
+		if err := s.start(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if err := grow(s.url, 1); err != nil { // verified by Rekor's client: its key is the same
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		f := fetcher(t, s.url+"/")
+		for v, knows := range map[note.Verifier]bool{old: step.old, next: step.next} {
+			_, _, _, err := client.FetchCheckpoint(t.Context(), f.ReadCheckpoint, v, origin)
+			if knows != (err == nil) {
+				t.Errorf("%s: who knows %08x: %v", step.name, v.KeyHash(), err)
+			}
+		}
+	}
+	if size, _ := rebuild(t, fetcher(t, s.url+"/"), next); size != 4 {
+		t.Errorf("%d entries", size)
+	}
+	if again, err := s.publicKey(); err != nil || !bytes.Equal(key, again) {
+		t.Errorf("the log's key is another one: %v", err)
+	}
+
+	// A key that nobody knows, without one that somebody does.
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.flags = []string{"--checkpoint-key", oldPath}
+	if err := s.start(); err == nil || !strings.Contains(err.Error(), "clients know the checkpoints of this log by") {
+		t.Errorf("back to the old key at once: %v", err)
+	}
+}
