@@ -97,7 +97,7 @@ func TestRefusalsV2(t *testing.T) {
 func largeV2(t *testing.T) string {
 	t.Helper()
 	key := apitest.NewKey(t)
-	names := make([]string, 3000)
+	names := make([]string, 1900)
 	for i := range names {
 		names[i] = fmt.Sprintf("%020d.example", i)
 	}
