@@ -56,6 +56,8 @@ func TestRefusalsV2(t *testing.T) {
 		{name: "v1 proposal", body: string(v1body), status: 400, code: 3, text: "unknown field"},
 		{name: "wait for something else", query: "?wait=tomorrow", body: body, status: 400, code: 3, text: "all one can wait for is cosigned"},
 		{name: "body over 4 MiB", body: `{"x":"` + strings.Repeat("a", v2.MaxBody) + `"}`, status: 400, code: 3, text: "request body too large"},
+		{name: "more verifiers than one can read", body: `{"dsseRequestV002":{"verifiers":[{}` + strings.Repeat(",{}", 1_000_000) + `]}}`, status: 400, code: 3, text: "more than 1000 objects"},
+		{name: "deeper than one can read", body: `{"x":` + strings.Repeat("[", 2_000_000), status: 400, code: 3, text: "exceeded max depth"},
 		{name: "leaf over an entry bundle", body: largeV2(t), status: 400, code: 3, text: "invalid hashedrekord request", detail: "the limit is 65535"},
 		{name: "pushback before verification", body: body, trouble: func(l *troubledLog) { l.full = true }, status: 503, code: 14, text: "reached max pushback; retry", retry: true},
 		{name: "pushback", body: body, trouble: fails(log.ErrBusy), status: 503, code: 14, text: "reached max pushback; retry", retry: true},

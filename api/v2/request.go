@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -23,6 +24,11 @@ type Request struct {
 	HashedRekord *entry.HashedRekord002
 	DSSE         *entry.DSSE002
 }
+
+// maxObjects is the most objects that a request may have. An envelope with all
+// the signatures and verifiers that are allowed has 43. An empty object of three
+// bytes becomes a message of a hundred times as many.
+const maxObjects = 1000
 
 // A Parser reads requests. It may be used concurrently.
 type Parser struct {
@@ -59,6 +65,9 @@ func (p *Parser) parse(body []byte) (*Request, error) {
 			return &Request{}, nil
 		}
 		return nil, err
+	}
+	if bytes.Count(first, []byte{'{'}) > maxObjects {
+		return nil, fmt.Errorf("more than %d objects", maxObjects)
 	}
 	m := dynamicpb.NewMessage(p.request)
 	if err := protojson.Unmarshal(first, m); err != nil {
