@@ -11,6 +11,7 @@ import (
 	"github.com/cairnlog/cairn/entry"
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
+	"github.com/cairnlog/cairn/witness"
 )
 
 // Every HTTP status of a refusal is chosen in this file, or in errorsv2.go.
@@ -257,7 +258,12 @@ func duplicate(id string) error {
 	return &refusal{status: http.StatusConflict, text: "an equivalent entry already exists in the transparency log with UUID " + id}
 }
 
-// notReady is the answer of /healthz. Why is in the log, not in the answer.
+// notReady is the answer of /healthz. Why is in the log, not in the answer,
+// but that a witness has stopped the log is for everybody to know.
 func notReady(cause error) error {
-	return &refusal{status: http.StatusServiceUnavailable, text: "the log cannot be read or written now", cause: cause, retry: true}
+	r := &refusal{status: http.StatusServiceUnavailable, text: "the log cannot be read or written now", cause: cause, retry: true}
+	if c := (*witness.ContradictionError)(nil); errors.As(cause, &c) {
+		r.text = fmt.Sprintf("the log is stopped: witness %q has seen another history of it", c.Witness)
+	}
+	return r
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/cairnlog/cairn/api/apitest"
 	v1 "github.com/cairnlog/cairn/api/v1"
 	"github.com/cairnlog/cairn/log"
+	"github.com/cairnlog/cairn/witness"
 )
 
 // A troubledLog is a log some of whose methods go wrong.
@@ -168,6 +169,13 @@ func TestTrouble(t *testing.T) {
 			name: "not ready", method: "GET", path: "/healthz",
 			trouble: func(l *troubledLog) { l.ready = errors.New(secret) },
 			status:  503, text: "cannot be read or written", retry: true,
+		},
+		{
+			name: "stopped by a witness", method: "GET", path: "/healthz",
+			trouble: func(l *troubledLog) {
+				l.ready = fmt.Errorf("%w: %w", log.ErrClosed, &witness.ContradictionError{Witness: "anna", URL: secret, Why: secret})
+			},
+			status: 503, text: "the log is stopped: witness", retry: true,
 		},
 		{
 			name: "store fails in an upload", method: "POST", path: v1.PathEntries, body: "good",

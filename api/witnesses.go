@@ -1,7 +1,9 @@
 package api
 
 import (
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,6 +44,9 @@ func (c *witnessCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.published, float64(s.Published))
 	gauge(c.at, unixSeconds(s.At))
 	for _, w := range s.Witnesses {
+		if !utf8.ValidString(w.Name) { // a policy takes any bytes
+			w.Name = strconv.Quote(w.Name)
+		}
 		gauge(c.size, float64(w.Size), w.Name)
 		gauge(c.success, unixSeconds(w.Success), w.Name)
 		against := 0.0

@@ -57,6 +57,7 @@ func TestMetricsOfWitnesses(t *testing.T) {
 	status := witness.Status{Published: 7, At: time.Unix(1700000000, 5e8), Witnesses: []witness.WitnessStatus{
 		{Name: "a", Size: 7, Success: time.Unix(1700000000, 0), Cosigned: 3, Failed: 1},
 		{Name: "b", Contradicts: true},
+		{Name: "\xff"},
 	}}
 	if err := m.WatchWitnesses(func() witness.Status { return status }); err != nil {
 		t.Fatal(err)
@@ -74,6 +75,7 @@ func TestMetricsOfWitnesses(t *testing.T) {
 		"\ncairn_witness_requests_total{result=\"failed\",witness=\"a\"} 1\n",
 		"\ncairn_witness_contradicts{witness=\"a\"} 0\n",
 		"\ncairn_witness_contradicts{witness=\"b\"} 1\n",
+		"\ncairn_witness_size{witness=\"\\\"\\\\xff\\\"\"} 0\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
