@@ -13,13 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// nginxConf is as little as makes nginx a caching proxy: what it keeps, and for
-// how long, is what the answers of the log say.
+// nginxConf is as little as makes nginx start. How it is to cache a log the
+// README says.
 const nginxConf = `
 daemon off;
 master_process off;
@@ -33,21 +34,37 @@ http {
 	fastcgi_temp_path %[1]s/fastcgi;
 	scgi_temp_path %[1]s/scgi;
 	uwsgi_temp_path %[1]s/uwsgi;
-	proxy_cache_path %[1]s/cache keys_zone=tiles:1m;
+	%[2]s
 	server {
-		listen %[2]s;
-		location ~ /checkpoint$ {
-			proxy_pass %[3]s; # not kept, so a client's tag gets through
-		}
-		location / {
-			proxy_pass %[3]s;
-			proxy_cache tiles;
-			proxy_cache_lock on;
-			add_header X-Cache $upstream_cache_status;
-		}
+		listen %[3]s;
+		add_header X-Cache $upstream_cache_status;
+		%[4]s
 	}
 }
 `
+
+// nginxAdvice returns what the README has operators write into http and into
+// server, for a log at an address and a cache in a directory.
+func nginxAdvice(t *testing.T, log, cache string) (http, server string) {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(readme)) {
+		line = strings.NewReplacer("http://127.0.0.1:3000", log, "/var/cache/nginx/log", cache).Replace(line)
+		switch {
+		case strings.HasPrefix(line, "    proxy_cache_path "):
+			http += line
+		case strings.HasPrefix(line, "    location "):
+			server += line
+		}
+	}
+	if !strings.Contains(http, cache) || !strings.Contains(server, log) {
+		t.Fatalf("the README does not say how to cache a log:\n%s%s", http, server)
+	}
+	return http, server
+}
 
 // A meter passes requests on to a log and counts them by path.
 type meter struct {
@@ -100,7 +117,8 @@ func proxied(t *testing.T, s *server) (string, *meter) {
 	l.Close() // nginx takes it
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, addr, between.URL), 0o600); err != nil {
+	inHTTP, inServer := nginxAdvice(t, between.URL, filepath.Join(dir, "cache"))
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, inHTTP, addr, inServer), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,4 +228,35 @@ func TestOtherKeysOnAReplica(t *testing.T) {
 	mustOpen(t, three, openOnly).store.Close()
 	three.CheckpointKey, three.NewCheckpointKeys = []string{newCheckpointKey(t, sign.Ed25519)}, true
 	mustOpen(t, three, openOnly)
+}
+
+// TestServedCheckpoint reads the checkpoint of a started server, and verifies
+// it by the vkey in its data directory.
+func TestServedCheckpoint(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, "--data", dir, "--origin", "log.example", "--checkpoint-key", newCheckpointKey(t, sign.MLDSA44), "--checkpoint-key", newCheckpointKey(t, sign.Ed25519))
+	res, err := http.Get(s.url + "/api/v2/checkpoint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	note, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vkeys := strings.Fields(string(read(t, filepath.Join(dir, "checkpoint.vkeys"))))
+	if len(vkeys) != 2 {
+		t.Errorf("vkeys %q", vkeys)
+	}
+	for _, vkey := range vkeys {
+		v, err := checkpoint.ParseVKey(vkey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := checkpoint.OpenNote(note, "log.example", v)
+		if err != nil || c.Tree.Root != merkle.EmptyRoot {
+			t.Errorf("%+v, %v", c, err)
+		}
+	}
 }
