@@ -294,13 +294,24 @@ func TestTilesAndBundles(t *testing.T) {
 	}
 }
 
-// A lyingStore gives other leaves than were added.
+// A lyingStore gives other leaves than were added, or fails.
 type lyingStore struct {
 	log.Store
 	lies atomic.Bool
+	err  atomic.Pointer[error] // of reads
+}
+
+func (s *lyingStore) ReadTiles(ctx context.Context, tiles []merkle.Tile) ([][]byte, error) {
+	if err := s.err.Load(); err != nil {
+		return nil, *err
+	}
+	return s.Store.ReadTiles(ctx, tiles)
 }
 
 func (s *lyingStore) SegmentsFrom(ctx context.Context, start int64, limit int) ([]log.Segment, error) {
+	if err := s.err.Load(); err != nil {
+		return nil, *err
+	}
 	segments, err := s.Store.SegmentsFrom(ctx, start, limit)
 	if err != nil || !s.lies.Load() {
 		return segments, err
@@ -330,5 +341,40 @@ func TestBundlesAreVerified(t *testing.T) {
 	s.lies.Store(true)
 	if b, err := later.EntryBundle(t.Context(), 0, 20); err == nil {
 		t.Errorf("wrong leaves were given out: %q", b)
+	}
+}
+
+// TestTilesOfABrokenStore wants errors that say that something is wrong, and
+// not that there is no such tile; and that the next read goes well again.
+func TestTilesOfABrokenStore(t *testing.T) {
+	t.Parallel()
+	s := &lyingStore{Store: memory.New()}
+	create(t, s)
+	c := &clock{at: time.Unix(2000, 0)}
+	l := open(t, s, options(c))
+	for i := range 300 {
+		add(t, l, leaf(i))
+	}
+	later := open(t, s, options(c))
+	full := merkle.Tile{Level: 0, Index: 0, Width: 256}
+	for name, err := range map[string]error{"lost": log.ErrNotFound, "broken": errBroken} {
+		s.err.Store(&err)
+		if _, err := later.Tile(t.Context(), full); err == nil || errors.Is(err, log.ErrNotFound) {
+			t.Errorf("%s: tile: %v", name, err)
+		}
+		for n, width := range map[int64]int{0: 256, 1: 44} {
+			if _, err := later.EntryBundle(t.Context(), n, width); err == nil || errors.Is(err, log.ErrNotFound) {
+				t.Errorf("%s: bundle %d: %v", name, n, err)
+			}
+		}
+	}
+	s.err.Store(nil)
+	if _, err := later.Tile(t.Context(), full); err != nil {
+		t.Error(err)
+	}
+	for n, width := range map[int64]int{0: 256, 1: 44} {
+		if _, err := later.EntryBundle(t.Context(), n, width); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -17,9 +17,14 @@ func (l *Log) Tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.row(ctx, st, t)
+}
+
+// row returns the hashes of a tile that the tree of st has.
+func (l *Log) row(ctx context.Context, st *state, t merkle.Tile) ([]byte, error) {
 	row, err := l.prover.Tile(ctx, st.edge, t)
-	if missing := (*merkle.MissingTileError)(nil); errors.As(err, &missing) {
-		return nil, fmt.Errorf("%w: %w", err, ErrNotFound)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("the store lost a tile: %v", err) // not that there is none
 	}
 	return row, err
 }
@@ -54,7 +59,7 @@ func (l *Log) EntryBundle(ctx context.Context, n int64, width int) ([]byte, erro
 		return nil, err
 	}
 	t.Level = 0
-	row, err := l.prover.Tile(ctx, st.edge, t)
+	row, err := l.row(ctx, st, t)
 	if err != nil {
 		return nil, err
 	}
