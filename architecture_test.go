@@ -62,7 +62,7 @@ var allowedInTests = map[string][]string{
 	"storage/memory":   {"storage/storagetest"},
 	"storage/sqlite":   {"storage/storagetest"},
 	"storage/postgres": {"storage/storagetest"},
-	"witness":          {"log", "sign", "storage/memory"},
+	"witness":          {"log", "sign", "storage/memory", "storage/storagetest"},
 	"api":              {"storage/memory", "."},
 	"api/apitest":      {"."},
 	"client":           {"api", "log", "sign", "storage/memory", "api/apitest", "."},

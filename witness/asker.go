@@ -88,6 +88,7 @@ type Asker struct {
 	published checkpoint.Checkpoint // the newest that we know of
 	refreshed time.Time             // when it was
 	started   bool                  // there was a round: the first one shows whether the log was set back
+	warned    string                // last trouble with the log
 }
 
 // A round is the cosigning of one checkpoint.
@@ -187,7 +188,8 @@ func (a *Asker) Run(ctx context.Context) error {
 			}
 			w.busy = true
 			under++
-			go func(r *round) { a.answers <- a.ask(ctx, w, w.size, r.tree, r.note) }(a.round)
+			old, tree, note := w.size, a.round.tree, a.round.note
+			go func() { a.answers <- a.ask(ctx, w, old, tree, note) }()
 		}
 	}
 	tick := time.NewTicker(askEvery)
@@ -232,7 +234,7 @@ func (a *Asker) turn(ctx context.Context) {
 	defer cancel()
 	note, err := a.log.Published(ctx)
 	if err != nil {
-		a.logger.Warn("witnesses: read what is published", zap.Error(err))
+		a.warn("witnesses: read what is published", err)
 		return
 	}
 	c, err := a.policy.Check(note)
@@ -252,9 +254,10 @@ func (a *Asker) turn(ctx context.Context) {
 	// misses lines while there is nothing newer.
 	tree, note, err := a.log.Newest(ctx)
 	if err != nil {
-		a.logger.Warn("witnesses: read the newest checkpoint", zap.Error(err))
+		a.warn("witnesses: read the newest checkpoint", err)
 		return
 	}
+	a.warned = ""
 	if r := a.round; r != nil {
 		age := a.now().Sub(r.start)
 		if r.tree == tree && age < refreshAfter || r.shown == 0 && age < stick {
@@ -266,6 +269,14 @@ func (a *Asker) turn(ctx context.Context) {
 	a.started = true
 	a.status.wait(a.now())
 	a.round = &round{tree: tree, note: note, start: a.now(), lines: make(map[string]string)}
+}
+
+// warn logs that the log cannot be read, once and not at each turn.
+func (a *Asker) warn(what string, err error) {
+	if err.Error() != a.warned {
+		a.logger.Warn(what, zap.Error(err))
+	}
+	a.warned = err.Error()
 }
 
 // take records an answer. It returns an error if the log must stop.

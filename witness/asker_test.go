@@ -17,6 +17,7 @@ import (
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
 	"github.com/cairnlog/cairn/storage/memory"
+	"github.com/cairnlog/cairn/storage/storagetest"
 	"github.com/cairnlog/cairn/witness"
 )
 
@@ -392,4 +393,33 @@ func TestNewAskerRefuses(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+}
+
+// TestAskerStoreFaults has the store fail whenever something is published or
+// read of it, in each way.
+func TestAskerStoreFaults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, twoOfThree)
+		f := storagetest.NewFaulty(memory.New())
+		l := openLog(t, s.party, f, true)
+		defer s.close(l)
+		s.run(l)
+		size := 0
+		for _, method := range []string{"Publish", "Published", "Head"} {
+			for _, fault := range []storagetest.Fault{storagetest.Before, storagetest.After, storagetest.Late} {
+				l.add(t, size, 3)
+				size += 3
+				for n := range 3 {
+					f.Fail(method, n, fault)
+				}
+				time.Sleep(10 * time.Second)
+				f.Heal()
+				l.published(t, s.policy, int64(size))
+			}
+		}
+		if _, err := s.outcome(); err != nil {
+			t.Errorf("alarm: %v", err)
+		}
+	})
 }
