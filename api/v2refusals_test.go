@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -175,5 +176,34 @@ func TestNoCheckpointsV2(t *testing.T) {
 	body, _, _ := request2(t)
 	if a := post2(t, s, "", body); a.StatusCode != 501 || a.status.Code != v2.CodeUnimplemented {
 		t.Errorf("%d %s", a.StatusCode, a.raw)
+	}
+}
+
+// TestClientGoneV2 has a client that hangs up while its entry is added. What
+// it would be answered is what metrics and log have.
+func TestClientGoneV2(t *testing.T) {
+	t.Parallel()
+	key := apitest.NewKey(t)
+	l := &troubledLog{Log: apitest.NewLog(t, key, nil)}
+	metrics := api.NewMetrics(api.Build{})
+	h, err := api.New(api.Options{Log: l, PublicKey: key.Public(), Author: apitest.NewAuthor(t), Metrics: metrics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, hangUp := context.WithCancel(t.Context())
+	l.add = func(ctx context.Context) error {
+		hangUp()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	body, _, _ := request2(t)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, v2.PathEntries, strings.NewReader(body)))
+	var s v2.Status
+	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil || w.Code != 499 || s.Code != v2.CodeCanceled {
+		t.Errorf("%d %s, %v", w.Code, w.Body, err)
+	}
+	if text := scrape(t, metrics); !strings.Contains(text, `rekor_qps_by_api{code="499",method="POST",path="/api/v2/log/entries"} 1`) {
+		t.Errorf("no 499 in the metrics:\n%s", text)
 	}
 }
