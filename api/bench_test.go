@@ -68,6 +68,15 @@ func BenchmarkReads(b *testing.B) {
 		{"search", func(i int) *http.Request {
 			return post(v1.PathIndex, `{"hash":"sha256:`+hashes[i%size].String()+`"}`)
 		}},
+		{"checkpoint", func(int) *http.Request { return httptest.NewRequest(http.MethodGet, "/checkpoint", nil) }},
+		{"tile", func(i int) *http.Request {
+			return httptest.NewRequest(http.MethodGet, fmt.Sprintf("/tile/0/%03d", i%(size/256)), nil)
+		}},
+		{"bundle", func(i int) *http.Request {
+			r := httptest.NewRequest(http.MethodGet, fmt.Sprintf("/tile/entries/%03d", i%(size/256)), nil)
+			r.Header.Set("Accept-Encoding", "gzip")
+			return r
+		}},
 		{"info", func(int) *http.Request { return httptest.NewRequest(http.MethodGet, v1.PathLog, nil) }},
 	}
 	for _, r := range requests {
