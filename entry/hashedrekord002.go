@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/cairnlog/cairn/entry/jcs"
+	"github.com/cairnlog/cairn/pki"
 )
 
 // A HashedRekord002 proposes an entry of kind hashedrekord 0.0.2: a signature
@@ -83,6 +84,45 @@ func (h *HashedRekord002) verify() (*Checked, error) {
 		Artifact:   artifact,
 		Identities: identities(key, subjects),
 	}, nil
+}
+
+// Rekor2 returns what a client of the v2 API proposes for the signature of a
+// hashedrekord 0.0.1, of a chain the first certificate. ok is false for other
+// kinds, and for keys and hashes that v2 does not take.
+func (p Proposal) Rekor2() (_ *HashedRekord002, ok bool) {
+	var s hashedRekord
+	if p.Kind != "hashedrekord" || p.APIVersion != "0.0.1" || readSpec(p.Spec, s.member) != nil {
+		return nil, false
+	}
+	signature, err := decode(s.signature)
+	if err != nil {
+		return nil, false
+	}
+	pem, err := decode(s.key)
+	if err != nil {
+		return nil, false
+	}
+	key, err := pki.ParseX509(pem.raw)
+	if err != nil {
+		return nil, false
+	}
+	digest, err := hex.AppendDecode(nil, s.hash.value)
+	if err != nil {
+		return nil, false
+	}
+	for _, a := range algorithms {
+		if _, name := hashName(a.hash); a.hash == 0 || name != string(s.hash.algorithm) || !a.fits(key.Public()) {
+			continue
+		}
+		v := &Verifier{KeyDetails: a.name}
+		if id := key.Identities()[0]; id.Type == "*x509.Certificate" {
+			v.Certificate = id.Raw
+		} else {
+			v.PublicKey = id.Raw
+		}
+		return &HashedRekord002{Digest: digest, Signature: &Signature{Content: signature.raw, Verifier: v}}, true
+	}
+	return nil, false
 }
 
 // digestTerm is what an artifact is found by.

@@ -181,6 +181,55 @@ func TestRekor2Statement(t *testing.T) {
 	}
 }
 
+// TestProposalRekor2 makes requests of the v2 API from hashedrekords of v1.
+func TestProposalRekor2(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/hashedrekord-0.0.1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name     string
+		Proposed json.RawMessage
+		Accept   bool
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	for _, v := range vectors {
+		p, err := entry.ParseProposal(v.Proposed)
+		if err != nil {
+			continue
+		}
+		r, ok := p.Rekor2()
+		if !ok {
+			continue
+		}
+		c, err := r.Check()
+		if (err == nil) != v.Accept {
+			t.Errorf("%s: accepted by v1: %t, by v2: %v", v.Name, v.Accept, err)
+		}
+		if err != nil || !v.Accept {
+			continue
+		}
+		made++
+		before, err := entry.Check(p, entry.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Artifact != strings.ToLower(before.Artifact) || c.Identities[0].Fingerprint != before.Identities[0].Fingerprint {
+			t.Errorf("%s: %+v, by v1 %+v", v.Name, c, before)
+		}
+	}
+	if made < 10 {
+		t.Errorf("made %d", made)
+	}
+	if _, ok := (entry.Proposal{Kind: "dsse", APIVersion: "0.0.1", Spec: []byte("{}")}).Rekor2(); ok {
+		t.Error("a dsse is a hashedrekord")
+	}
+}
+
 // TestRekor2IsNoProposal checks that the v1 API knows nothing of these types.
 func TestRekor2IsNoProposal(t *testing.T) {
 	t.Parallel()

@@ -2,15 +2,77 @@ package main
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	v2 "github.com/cairnlog/cairn/api/v2"
+	"github.com/cairnlog/cairn/entry"
+	"github.com/cairnlog/cairn/sign"
 )
+
+// TestVerifyRekor2 verifies a file whose signature was uploaded over the v2 API.
+func TestVerifyRekor2(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := start(t, "--data", dir)
+	key, err := sign.NewKey(sign.ECDSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, digest := []byte("hello\n"), sha256.Sum256([]byte("hello\n"))
+	sig, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := sign.PublicPEM(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"hello": file, "hello.sig": sig, "key.pub": public} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify := func(more ...string) (int, string) {
+		var out, errOut bytes.Buffer
+		args := append([]string{"cairn", "verify", "-k", dir + "/key.pub", dir + "/hello", "--server", s.url, "--state", dir + "/state.json"}, more...)
+		code := run(t.Context(), args, strings.NewReader(""), &out, &errOut)
+		return code, out.String() + errOut.String()
+	}
+	if code, text := verify(); code != exitNotFound {
+		t.Errorf("before the upload: exit code %d\n%s", code, text)
+	}
+	r := v2.Request{HashedRekord: &entry.HashedRekord002{
+		Digest:    digest[:],
+		Signature: &entry.Signature{Content: sig, Verifier: &entry.Verifier{PublicKey: der, KeyDetails: "PKIX_ECDSA_P256_SHA_256"}},
+	}}
+	res, err := http.Post(s.url+v2.PathEntries, "application/json", bytes.NewReader(r.Append(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("upload: %d", res.StatusCode)
+	}
+	for _, more := range [][]string{nil, {"--log-index", "0"}} {
+		if code, text := verify(more...); code != 0 || !strings.Contains(text, "Entry Index in Current Tree: 0") {
+			t.Errorf("%q: exit code %d\n%s", more, code, text)
+		}
+	}
+}
 
 // TestRekor2 uploads to a served log over the v2 API, and finds and reads what
 // it uploaded with the commands, which speak v1.

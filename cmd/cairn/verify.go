@@ -39,9 +39,13 @@ verified, and what was not.
 
 // A target is an entry to verify, and the body it must have, if that is known.
 type target struct {
-	file string
-	name *name
-	body []byte
+	file   string
+	name   *name
+	body   []byte
+	byBody bool // the name is that of the body
+	// What a client of the v2 API makes of the same signature; nil if it is of
+	// another kind than hashedrekord.
+	body2 []byte
 }
 
 func (c *verifyCmd) Run(g *Globals) error {
@@ -59,6 +63,9 @@ func (c *verifyCmd) Run(g *Globals) error {
 	return g.withLog(func(ctx context.Context, l *client.Client) error {
 		for i, t := range targets {
 			e, err := t.name.fetch(ctx, l)
+			if errors.Is(err, client.ErrNotFound) && t.byBody && t.body2 != nil {
+				e, err = l.ByID(ctx, v1.EntryID{Hash: merkle.HashLeaf(t.body2)})
+			}
 			if err != nil {
 				if errors.Is(err, client.ErrNotFound) {
 					err = &ExitError{exitNotFound, errors.New("entry in log cannot be located")}
@@ -68,7 +75,7 @@ func (c *verifyCmd) Run(g *Globals) error {
 				}
 				return err
 			}
-			if t.body != nil && !bytes.Equal(e.Body, t.body) {
+			if t.body != nil && !bytes.Equal(e.Body, t.body) && !bytes.Equal(e.Body, t.body2) {
 				return &client.VerifyError{What: "entry", Err: errors.New("the log has another body under this hash")}
 			}
 			g.warnOlder(e)
@@ -124,8 +131,13 @@ func (c *verifyCmd) targets(g *Globals) ([]target, error) {
 			return nil, fmt.Errorf("%s: %w", j.name, p.refused(err))
 		}
 		t := target{file: j.name, name: n, body: checked.Body}
+		if r, ok := p.Rekor2(); ok {
+			if c, err := r.Check(); err == nil {
+				t.body2 = c.Body
+			}
+		}
 		if n == nil {
-			t.name = &name{id: v1.EntryID{Hash: merkle.HashLeaf(checked.Body)}}
+			t.name, t.byBody = &name{id: v1.EntryID{Hash: merkle.HashLeaf(checked.Body)}}, true
 		}
 		targets = append(targets, t)
 	}
