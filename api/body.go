@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/cairnlog/cairn/log"
 )
@@ -22,6 +23,11 @@ const (
 	// that many of them at once are refused instead of filling the machine.
 	smallBody   = 128 << 10
 	largeBodies = 4
+
+	// A large body has slowBody to arrive, and a second for each slowRate
+	// bytes: who sends slower must not keep others from that memory.
+	slowBody = 5 * time.Second
+	slowRate = 512 << 10
 )
 
 // readBody reads the body of a request, of at most limit bytes, into x.body.
@@ -30,6 +36,7 @@ func (s *server) readBody(x *exchange, r *http.Request, limit int64) ([]byte, er
 	if r.ContentLength > limit {
 		return nil, bodyTooLarge(limit)
 	}
+	var started time.Time // since when it is large
 	b := x.body
 	if cap(b) == 0 {
 		b = make([]byte, 0, min(firstRead, limit+1))
@@ -42,6 +49,10 @@ func (s *server) readBody(x *exchange, r *http.Request, limit int64) ([]byte, er
 			return nil, bodyTooLarge(limit)
 		}
 		if err == io.EOF {
+			if x.held > 0 {
+				// Or the end of that time would end the request.
+				_ = http.NewResponseController(x).SetReadDeadline(started.Add(readTimeout))
+			}
 			return b, nil
 		}
 		if err != nil {
@@ -52,16 +63,23 @@ func (s *server) readBody(x *exchange, r *http.Request, limit int64) ([]byte, er
 		}
 		size := min(2*int64(cap(b)), limit+1) // one more, to see that it is too large
 		if size > smallBody {
-			// Old and new both live while one is copied to the other; the
-			// old one's share covers that.
 			if !s.memory.TryAcquire(size) {
 				return nil, noMemory()
 			}
-			x.held += size
+			if x.held == 0 {
+				started = time.Now()
+			}
+			// Without a connection, as in a test, nothing is slow.
+			_ = http.NewResponseController(x).SetReadDeadline(started.Add(min(
+				slowBody+time.Duration(size)*time.Second/slowRate, readTimeout)))
 		}
 		grown := make([]byte, len(b), size)
 		copy(grown, b)
 		b = grown
+		if size > smallBody {
+			s.memory.Release(x.held) // of what was copied
+			x.held = size
+		}
 	}
 }
 

@@ -528,6 +528,7 @@ func TestSlowClients(t *testing.T) {
 		{"nothing", "", 0, 2 * time.Minute},
 		{"half a header", "GET /api/v1/log HTTP/1.1\r\nHost:", 0, 11 * time.Second},
 		{"header without body", post, 408, 61 * time.Second},
+		{"half a large body", strings.Replace(post, "1000", "1000000", 1) + strings.Repeat(" ", 200_000), 408, 8 * time.Second},
 		{"half a body", post + `{"logIndexes":[0`, 408, 61 * time.Second},
 		{"idle after a request", "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3 * time.Minute},
 	} {

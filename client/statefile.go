@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
@@ -140,14 +141,19 @@ func (f *StateFile) read() (stateJSON, error) {
 	return all, nil
 }
 
-// write replaces the file: at any moment there is the old or the new one.
 func (f *StateFile) write(all stateJSON) error {
 	b, err := encode(all)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(f.path)
-	t, err := os.CreateTemp(dir, filepath.Base(f.path)+".*") // mode 0600
+	return replace(f.path, b)
+}
+
+// replace writes a file with mode 0600: at any moment there is the old one, if
+// any, or the new one, whatever fails. When it returns the new one is durable.
+func replace(path string, b []byte) error {
+	dir := filepath.Dir(path)
+	t, err := os.CreateTemp(dir, filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -160,9 +166,20 @@ func (f *StateFile) write(all stateJSON) error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(t.Name(), f.path)
+		err = os.Rename(t.Name(), path)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && runtime.GOOS != "windows" {
+		return err
+	}
+	return nil
 }
 
 func encode(v any) ([]byte, error) {
@@ -213,21 +230,10 @@ func (f *StateFile) Keep(a *AlarmError) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	if err != nil {
-		return "", err
-	}
-	_, err = file.Write(b)
-	if err == nil {
-		err = file.Sync()
-	}
-	if cerr := file.Close(); err == nil {
-		err = cerr
-	}
-	return path, err
+	return path, replace(path, b)
 }
 
 func signedText(note []byte) string {

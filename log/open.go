@@ -363,13 +363,13 @@ func (l *Log) loadHead(ctx context.Context, _ []struct{}) ([]*state, error) {
 				l.fail(err)
 				return nil, err
 			}
-			records, err := DecodeSegment(s)
+			entries, err := DecodeSegment(s)
 			if err != nil {
 				return nil, err
 			}
-			for i := range records {
-				grown = append(grown, edge.Append(records[i].Hash)...)
-				l.keep(records[i].Entry)
+			for i := range entries {
+				grown = append(grown, edge.Append(entries[i].Hash)...)
+				l.keep(entries[i].Entry)
 			}
 		}
 	}

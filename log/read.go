@@ -260,13 +260,13 @@ func (r *edgeReader) leaves(ctx context.Context, start int64, count int) ([]merk
 		}
 		before := len(hashes)
 		for _, s := range segments {
-			records, err := DecodeSegment(s)
+			entries, err := DecodeSegment(s)
 			if err != nil {
 				return nil, err
 			}
-			for _, rec := range records {
-				if rec.Index == start+int64(len(hashes)) && len(hashes) < count {
-					hashes = append(hashes, rec.Hash)
+			for _, e := range entries {
+				if e.Index == start+int64(len(hashes)) && len(hashes) < count {
+					hashes = append(hashes, e.Hash)
 				}
 			}
 		}

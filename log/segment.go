@@ -19,25 +19,25 @@ const MaxSegment = 16
 // that of a person.
 const segmentBytes = 7900
 
-// cut returns how many of the records make the first segment.
-func cut(records []Record, packed [][]byte) int {
+// cut returns how many of the entries make the first segment.
+func cut(entries []KeyedEntry, packed [][]byte) int {
 	size := segmentHeader
-	for i := range min(len(records), MaxSegment) {
-		size += records[i].encodedSize(packed[i])
+	for i := range min(len(entries), MaxSegment) {
+		size += entries[i].encodedSize(packed[i])
 		if i > 0 && size > segmentBytes {
 			return i
 		}
 	}
-	return min(len(records), MaxSegment)
+	return min(len(entries), MaxSegment)
 }
 
-// encodedSize returns the bytes of a record in a segment.
-func (r *Record) encodedSize(packed []byte) int {
+// encodedSize returns the bytes of an entry in a segment.
+func (r *KeyedEntry) encodedSize(packed []byte) int {
 	return 1 + 2 + len(r.Promise) + 4 + len(r.Keys)*KeySize + 2 + 4 + len(packed)
 }
 
-// A Record is an entry as a segment holds it, with all of its search keys.
-type Record struct {
+// A KeyedEntry is an entry as a segment holds it, with all of its search keys.
+type KeyedEntry struct {
 	Entry
 	Keys []Key // LeafKey first
 }
@@ -59,24 +59,24 @@ const (
 	flagAttachment = 1
 )
 
-// EncodeSegment returns the data of a segment of 1 to MaxSegment records,
+// EncodeSegment returns the data of a segment of 1 to MaxSegment entries,
 // which share one time.
-func EncodeSegment(records []Record) ([]byte, error) {
-	packed := make([][]byte, len(records))
-	for i := range records {
-		packed[i] = pack(records[i].Body)
+func EncodeSegment(entries []KeyedEntry) ([]byte, error) {
+	packed := make([][]byte, len(entries))
+	for i := range entries {
+		packed[i] = pack(entries[i].Body)
 	}
-	return encodeSegment(records, packed)
+	return encodeSegment(entries, packed)
 }
 
 // encodeSegment is EncodeSegment for bodies that are packed already.
-func encodeSegment(records []Record, packed [][]byte) ([]byte, error) {
-	if len(records) == 0 || len(records) > MaxSegment {
-		return nil, fmt.Errorf("encode segment of %d entries", len(records))
+func encodeSegment(entries []KeyedEntry, packed [][]byte) ([]byte, error) {
+	if len(entries) == 0 || len(entries) > MaxSegment {
+		return nil, fmt.Errorf("encode segment of %d entries", len(entries))
 	}
 	size := segmentHeader
-	for i := range records {
-		r := &records[i]
+	for i := range entries {
+		r := &entries[i]
 		if len(r.Body) > MaxLeafSize || len(r.Promise) > 1<<16-1 {
 			return nil, fmt.Errorf("encode entry %d: %w", r.Index, ErrTooLarge)
 		}
@@ -84,10 +84,10 @@ func encodeSegment(records []Record, packed [][]byte) ([]byte, error) {
 	}
 	data := make([]byte, 0, size)
 	data = append(data, segmentVersion)
-	data = binary.BigEndian.AppendUint64(data, uint64(records[0].Time))
-	data = binary.BigEndian.AppendUint16(data, uint16(len(records)))
-	for i := range records {
-		r := &records[i]
+	data = binary.BigEndian.AppendUint64(data, uint64(entries[0].Time))
+	data = binary.BigEndian.AppendUint16(data, uint16(len(entries)))
+	for i := range entries {
+		r := &entries[i]
 		var flags byte
 		if r.HasAttachment {
 			flags |= flagAttachment
@@ -106,11 +106,11 @@ func encodeSegment(records []Record, packed [][]byte) ([]byte, error) {
 	return data, nil
 }
 
-// DecodeSegment returns the records of a segment. Promises are parts of its
+// DecodeSegment returns the entries of a segment. Promises are parts of its
 // data and must not be changed.
-func DecodeSegment(s Segment) ([]Record, error) {
-	records := make([]Record, 0, max(0, min(s.Count, MaxSegment)))
-	err := walk(s, func(r Record, p packedRecord) error {
+func DecodeSegment(s Segment) ([]KeyedEntry, error) {
+	entries := make([]KeyedEntry, 0, max(0, min(s.Count, MaxSegment)))
+	err := walk(s, func(r KeyedEntry, p packedEntry) error {
 		r.Keys = make([]Key, len(p.keys)/KeySize)
 		for i := range r.Keys {
 			r.Keys[i] = Key(p.keys[i*KeySize:])
@@ -118,19 +118,19 @@ func DecodeSegment(s Segment) ([]Record, error) {
 		if err := p.unpack(&r); err != nil {
 			return err
 		}
-		records = append(records, r)
+		entries = append(entries, r)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("decode segment at %d: %w", s.Start, err)
 	}
-	return records, nil
+	return entries, nil
 }
 
 // decodeEntry returns one entry of a segment.
 func decodeEntry(s Segment, index int64) (Entry, error) {
-	var found Record
-	err := walk(s, func(r Record, p packedRecord) error {
+	var found KeyedEntry
+	err := walk(s, func(r KeyedEntry, p packedEntry) error {
 		if r.Index != index {
 			return nil
 		}
@@ -148,14 +148,14 @@ func decodeEntry(s Segment, index int64) (Entry, error) {
 	return found.Entry, nil
 }
 
-// A packedRecord is what of a record is not decoded unless asked for.
-type packedRecord struct {
+// A packedEntry is what of an entry is not decoded unless asked for.
+type packedEntry struct {
 	keys []byte
 	body []byte
 	size int // of the body when unpacked
 }
 
-func (p packedRecord) unpack(r *Record) error {
+func (p packedEntry) unpack(r *KeyedEntry) error {
 	var err error
 	if r.Body, err = unpack(make([]byte, 0, p.size), p.body, p.size); err != nil {
 		return err
@@ -169,8 +169,8 @@ func (p packedRecord) unpack(r *Record) error {
 
 var errShort = errors.New("data ends early")
 
-// walk calls visit for each record of a segment, in order.
-func walk(s Segment, visit func(Record, packedRecord) error) error {
+// walk calls visit for each entry of a segment, in order.
+func walk(s Segment, visit func(KeyedEntry, packedEntry) error) error {
 	d := s.Data
 	if len(d) < segmentHeader {
 		return errShort
@@ -194,8 +194,8 @@ func walk(s Segment, visit func(Record, packedRecord) error) error {
 		return b
 	}
 	for i := range count {
-		r := Record{Entry: Entry{Index: s.Start + int64(i), Time: time}}
-		var p packedRecord
+		r := KeyedEntry{Entry: Entry{Index: s.Start + int64(i), Time: time}}
+		var p packedEntry
 		head := next(1 + 2)
 		if head == nil {
 			return errShort

@@ -13,11 +13,11 @@ import (
 	"github.com/cairnlog/cairn/merkle"
 )
 
-func records(start int64, n, size int) []log.Record {
-	rs := make([]log.Record, n)
+func entries(start int64, n, size int) []log.KeyedEntry {
+	rs := make([]log.KeyedEntry, n)
 	for i := range rs {
 		body := bytes.Repeat(fmt.Appendf(nil, "entry %d ", start+int64(i)), size/8+1)[:size]
-		rs[i] = log.Record{
+		rs[i] = log.KeyedEntry{
 			Entry: log.Entry{Index: start + int64(i), Time: 1795379969, Hash: merkle.HashLeaf(body), Body: body,
 				Promise: fmt.Appendf(nil, "promise %d", i), HasAttachment: i%3 == 0},
 			Keys: []log.Key{log.LeafKey(merkle.HashLeaf(body)), log.TermKey("a"), log.TermKey(fmt.Sprint(i))},
@@ -32,12 +32,12 @@ func TestSegmentRoundTrip(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(rand.Int())
 	}
-	incompressible := records(0, 1, 1)
+	incompressible := entries(0, 1, 1)
 	incompressible[0].Body, incompressible[0].Hash = noise, merkle.HashLeaf(noise)
-	for name, want := range map[string][]log.Record{
-		"one":            records(0, 1, 10),
-		"full":           records(1<<40, log.MaxSegment, 2000),
-		"largest bodies": records(5, log.MaxSegment, log.MaxLeafSize),
+	for name, want := range map[string][]log.KeyedEntry{
+		"one":            entries(0, 1, 10),
+		"full":           entries(1<<40, log.MaxSegment, 2000),
+		"largest bodies": entries(5, log.MaxSegment, log.MaxLeafSize),
 		"incompressible": incompressible,
 	} {
 		data, err := log.EncodeSegment(want)
@@ -57,15 +57,15 @@ func TestSegmentRoundTrip(t *testing.T) {
 func TestSegmentRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := log.EncodeSegment(nil); err == nil {
-		t.Error("no records: no error")
+		t.Error("no entries: no error")
 	}
-	if _, err := log.EncodeSegment(records(0, log.MaxSegment+1, 1)); err == nil {
-		t.Error("too many records: no error")
+	if _, err := log.EncodeSegment(entries(0, log.MaxSegment+1, 1)); err == nil {
+		t.Error("too many entries: no error")
 	}
-	if _, err := log.EncodeSegment(records(0, 1, log.MaxLeafSize+1)); err == nil {
+	if _, err := log.EncodeSegment(entries(0, 1, log.MaxLeafSize+1)); err == nil {
 		t.Error("large body: no error")
 	}
-	data, err := log.EncodeSegment(records(0, 3, 500))
+	data, err := log.EncodeSegment(entries(0, 3, 500))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestSegmentRefuses(t *testing.T) {
 }
 
 func FuzzSegmentDecode(f *testing.F) {
-	for _, rs := range [][]log.Record{records(0, 1, 10), records(7, 16, 300)} {
+	for _, rs := range [][]log.KeyedEntry{entries(0, 1, 10), entries(7, 16, 300)} {
 		data, err := log.EncodeSegment(rs)
 		if err != nil {
 			f.Fatal(err)
@@ -93,13 +93,13 @@ func FuzzSegmentDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, count int, data []byte) {
 		rs, err := log.DecodeSegment(log.Segment{Count: count, Data: data})
 		if err == nil && len(rs) != count {
-			t.Fatalf("%d records where %d are due", len(rs), count)
+			t.Fatalf("%d entries where %d are due", len(rs), count)
 		}
 	})
 }
 
 func BenchmarkSegment(b *testing.B) {
-	rs := records(0, log.MaxSegment, 2000)
+	rs := entries(0, log.MaxSegment, 2000)
 	data, err := log.EncodeSegment(rs)
 	if err != nil {
 		b.Fatal(err)

@@ -138,11 +138,11 @@ func (l *Log) sequence(batch []*pending) {
 		// 2. Give them their places, and grow the tree.
 		integrated := max(l.now().Unix(), st.head.Time)
 		edge := st.edge.Clone()
-		records := make([]Record, len(fresh))
+		entries := make([]KeyedEntry, len(fresh))
 		hashes := make([]merkle.Hash, len(fresh))
 		for i, p := range fresh {
 			hashes[i] = p.hash
-			records[i] = Record{
+			entries[i] = KeyedEntry{
 				Entry: Entry{
 					Index:         st.head.Tree.Size + int64(i),
 					Time:          integrated,
@@ -158,13 +158,13 @@ func (l *Log) sequence(batch []*pending) {
 		head.Tree, head.Time, head.Nonce = edge.Tree(), integrated, newNonce()
 
 		// 3. Sign. None of it leaves before the commit is known.
-		if err := l.sign(&head, records, fresh); err != nil {
+		if err := l.sign(&head, entries, fresh); err != nil {
 			answer(batch, fmt.Errorf("sign: %w", err))
 			return
 		}
 
 		// 4. Commit, and learn what became of it.
-		b, err := l.batch(st.head, head, records, grown, fresh)
+		b, err := l.batch(st.head, head, entries, grown, fresh)
 		if err != nil {
 			answer(batch, err)
 			return
@@ -189,8 +189,8 @@ func (l *Log) sequence(batch []*pending) {
 
 		// 5. It is in the log. Answer.
 		l.prover.Keep(grown)
-		for i := range records {
-			l.keep(records[i].Entry)
+		for i := range entries {
+			l.keep(entries[i].Entry)
 		}
 		next := l.advance(l.newState(head, edge))
 		if next.head.Tree.Size == head.Tree.Size && next.head.Tree.Root != head.Tree.Root {
@@ -199,9 +199,9 @@ func (l *Log) sequence(batch []*pending) {
 		}
 		places := make(map[merkle.Hash]int64, len(fresh))
 		for i, p := range fresh {
-			l.known.Add(p.hash, records[i].Index)
-			places[p.hash] = records[i].Index
-			p.finish(records[i].Entry, next, nil)
+			l.known.Add(p.hash, entries[i].Index)
+			places[p.hash] = entries[i].Index
+			p.finish(entries[i].Entry, next, nil)
 		}
 		for _, p := range twins {
 			p.finish(Entry{}, nil, &DuplicateError{Index: places[p.hash], Hash: p.hash})
@@ -319,9 +319,9 @@ func (l *Log) among(ctx context.Context, st *state, leaf merkle.Hash, indexes []
 // another processor takes as long as one or two.
 const signAlone = 4
 
-// sign signs the tree of the head and each record whose leaf wants a promise,
+// sign signs the tree of the head and each entry whose leaf wants a promise,
 // on all processors if there are many.
-func (l *Log) sign(head *Head, records []Record, leaves []*pending) error {
+func (l *Log) sign(head *Head, entries []KeyedEntry, leaves []*pending) error {
 	promises := 0
 	for _, p := range leaves {
 		if !p.leaf.NoPromise {
@@ -333,13 +333,13 @@ func (l *Log) sign(head *Head, records []Record, leaves []*pending) error {
 	work := func(worker int) {
 		for {
 			i := int(next.Add(1) - 1)
-			if i > len(records) {
+			if i > len(entries) {
 				return
 			}
 			var err error
-			if i == len(records) {
+			if i == len(entries) {
 				head.Checkpoint, err = l.options.Signer.SignTree(head.Tree)
-			} else if r := &records[i]; !leaves[i].leaf.NoPromise {
+			} else if r := &entries[i]; !leaves[i].leaf.NoPromise {
 				r.Promise, err = l.options.Signer.SignEntry(r.Index, r.Time, r.Body)
 			}
 			if err != nil {
@@ -358,13 +358,13 @@ func (l *Log) sign(head *Head, records []Record, leaves []*pending) error {
 }
 
 // batch puts together what the store is given.
-func (l *Log) batch(old, head Head, records []Record, grown []merkle.Grown, fresh []*pending) (*Batch, error) {
+func (l *Log) batch(old, head Head, entries []KeyedEntry, grown []merkle.Grown, fresh []*pending) (*Batch, error) {
 	b := &Batch{Old: old, New: head}
 	packed := make([][]byte, len(fresh))
 	for i, p := range fresh {
 		packed[i] = p.packed
 	}
-	for rest := records; len(rest) > 0; {
+	for rest := entries; len(rest) > 0; {
 		n := cut(rest, packed)
 		data, err := encodeSegment(rest[:n], packed[:n])
 		if err != nil {
@@ -377,18 +377,18 @@ func (l *Log) batch(old, head Head, records []Record, grown []merkle.Grown, fres
 		b.Tiles = append(b.Tiles, FullTile{Tile: g.Tile, Data: g.Data()})
 	}
 	keys := 0
-	for i := range records {
-		keys += len(records[i].Keys)
+	for i := range entries {
+		keys += len(entries[i].Keys)
 	}
 	b.Keys = make([]KeyAt, 0, keys)
-	for i := range records {
-		for _, k := range records[i].Keys {
-			b.Keys = append(b.Keys, KeyAt{Key: k, Index: records[i].Index})
+	for i := range entries {
+		for _, k := range entries[i].Keys {
+			b.Keys = append(b.Keys, KeyAt{Key: k, Index: entries[i].Index})
 		}
 	}
 	for i, p := range fresh {
 		if p.leaf.Attachment != nil {
-			b.Attachments = append(b.Attachments, Attachment{Index: records[i].Index, Data: p.leaf.Attachment})
+			b.Attachments = append(b.Attachments, Attachment{Index: entries[i].Index, Data: p.leaf.Attachment})
 		}
 	}
 	return b, nil

@@ -88,11 +88,11 @@ func (l *Log) EntryBundle(ctx context.Context, n int64, width int) ([]byte, erro
 		}
 		before := done
 		for _, s := range segments {
-			records, err := DecodeSegment(s)
+			entries, err := DecodeSegment(s)
 			if err != nil {
 				return nil, err
 			}
-			for _, r := range records {
+			for _, r := range entries {
 				if r.Index != n*merkle.TileWidth+int64(done) || done == width {
 					continue
 				}

@@ -18,16 +18,16 @@ import (
 // the plainest way, that each key leads to the entries that have it and to no
 // other, and that attachments are where they should be. It returns all entries.
 // The store must hold still.
-func Check(ctx context.Context, t testing.TB, r log.Reader) []log.Record {
+func Check(ctx context.Context, t testing.TB, r log.Reader) []log.KeyedEntry {
 	t.Helper()
-	records, err := check(ctx, r)
+	entries, err := check(ctx, r)
 	if err != nil {
 		t.Fatalf("check of the whole log: %v", err)
 	}
-	return records
+	return entries
 }
 
-func check(ctx context.Context, r log.Reader) ([]log.Record, error) {
+func check(ctx context.Context, r log.Reader) ([]log.KeyedEntry, error) {
 	head, err := r.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -35,21 +35,21 @@ func check(ctx context.Context, r log.Reader) ([]log.Record, error) {
 	if len(head.Checkpoint) == 0 {
 		return nil, errors.New("the head has no checkpoint")
 	}
-	records, last, err := checkSegments(ctx, r, head.Tree.Size)
+	entries, last, err := checkSegments(ctx, r, head.Tree.Size)
 	if err != nil {
 		return nil, err
 	}
-	if len(records) > 0 {
+	if len(entries) > 0 {
 		if last.Nonce != head.Nonce {
 			return nil, fmt.Errorf("the head has nonce %x, but the last segment %x", head.Nonce, last.Nonce)
 		}
-		if at := records[len(records)-1].Time; at != head.Time {
+		if at := entries[len(entries)-1].Time; at != head.Time {
 			return nil, fmt.Errorf("the head is of time %d, but the last entry of %d", head.Time, at)
 		}
 	}
-	leaves := make([]merkle.Hash, len(records))
-	for i, rec := range records {
-		leaves[i] = sha256.Sum256(append([]byte{0}, rec.Body...))
+	leaves := make([]merkle.Hash, len(entries))
+	for i, e := range entries {
+		leaves[i] = sha256.Sum256(append([]byte{0}, e.Body...))
 	}
 	if root := treeHash(leaves); root != head.Tree.Root {
 		return nil, fmt.Errorf("the head has root %v, but its %d leaves have %v", head.Tree.Root, len(leaves), root)
@@ -57,56 +57,56 @@ func check(ctx context.Context, r log.Reader) ([]log.Record, error) {
 	if err := checkTiles(ctx, r, leaves); err != nil {
 		return nil, err
 	}
-	if err := checkKeys(ctx, r, records); err != nil {
+	if err := checkKeys(ctx, r, entries); err != nil {
 		return nil, err
 	}
-	for _, rec := range records {
-		_, err := r.Attachment(ctx, rec.Index)
-		if rec.HasAttachment && err != nil {
+	for _, e := range entries {
+		_, err := r.Attachment(ctx, e.Index)
+		if e.HasAttachment && err != nil {
 			return nil, err
 		}
-		if !rec.HasAttachment && !errors.Is(err, log.ErrNotFound) {
-			return nil, fmt.Errorf("attachment of entry %d, which has none: %v", rec.Index, err)
+		if !e.HasAttachment && !errors.Is(err, log.ErrNotFound) {
+			return nil, fmt.Errorf("attachment of entry %d, which has none: %v", e.Index, err)
 		}
 	}
-	return records, nil
+	return entries, nil
 }
 
 // checkSegments returns all entries and the last segment.
-func checkSegments(ctx context.Context, r log.Reader, size int64) (records []log.Record, last log.Segment, err error) {
+func checkSegments(ctx context.Context, r log.Reader, size int64) (entries []log.KeyedEntry, last log.Segment, err error) {
 	var now int64
-	for int64(len(records)) < size {
-		segments, err := r.SegmentsFrom(ctx, int64(len(records)), 100)
+	for int64(len(entries)) < size {
+		segments, err := r.SegmentsFrom(ctx, int64(len(entries)), 100)
 		if err != nil {
 			return nil, last, err
 		}
 		if len(segments) == 0 {
-			return nil, last, fmt.Errorf("no segment at %d, of %d entries", len(records), size)
+			return nil, last, fmt.Errorf("no segment at %d, of %d entries", len(entries), size)
 		}
 		for _, seg := range segments {
-			if seg.Start != int64(len(records)) {
-				return nil, last, fmt.Errorf("a segment starts at %d, not %d", seg.Start, len(records))
+			if seg.Start != int64(len(entries)) {
+				return nil, last, fmt.Errorf("a segment starts at %d, not %d", seg.Start, len(entries))
 			}
 			run, err := log.DecodeSegment(seg)
 			if err != nil {
 				return nil, last, err
 			}
-			for _, rec := range run {
-				if rec.Time < now {
-					return nil, last, fmt.Errorf("entry %d is of time %d, after %d", rec.Index, rec.Time, now)
+			for _, e := range run {
+				if e.Time < now {
+					return nil, last, fmt.Errorf("entry %d is of time %d, after %d", e.Index, e.Time, now)
 				}
-				now = rec.Time
+				now = e.Time
 			}
-			records, last = append(records, run...), seg
+			entries, last = append(entries, run...), seg
 		}
 	}
-	if int64(len(records)) != size {
-		return nil, last, fmt.Errorf("%d entries in segments, but the tree has %d", len(records), size)
+	if int64(len(entries)) != size {
+		return nil, last, fmt.Errorf("%d entries in segments, but the tree has %d", len(entries), size)
 	}
 	if _, err := r.SegmentsAt(ctx, []int64{size}); !errors.Is(err, log.ErrNotFound) {
 		return nil, last, fmt.Errorf("a segment past the end, at %d: %v", size, err)
 	}
-	return records, last, nil
+	return entries, last, nil
 }
 
 // checkTiles compares all full tiles over the leaves, and looks for ones
@@ -143,18 +143,18 @@ func checkTiles(ctx context.Context, r log.Reader, leaves []merkle.Hash) error {
 }
 
 // checkKeys finds every key of every entry.
-func checkKeys(ctx context.Context, r log.Reader, records []log.Record) error {
+func checkKeys(ctx context.Context, r log.Reader, entries []log.KeyedEntry) error {
 	at := make(map[log.Key][]int64)
 	var keys []log.Key
-	for _, rec := range records {
-		if len(rec.Keys) == 0 || rec.Keys[0] != log.LeafKey(rec.Hash) {
-			return fmt.Errorf("entry %d does not have its leaf's key", rec.Index)
+	for _, e := range entries {
+		if len(e.Keys) == 0 || e.Keys[0] != log.LeafKey(e.Hash) {
+			return fmt.Errorf("entry %d does not have its leaf's key", e.Index)
 		}
-		for _, k := range rec.Keys {
+		for _, k := range e.Keys {
 			if at[k] == nil {
 				keys = append(keys, k)
 			}
-			at[k] = append(at[k], rec.Index)
+			at[k] = append(at[k], e.Index)
 		}
 	}
 	for run := range slices.Chunk(keys, 200) {

@@ -55,25 +55,25 @@ func leaf(n int) log.Leaf {
 	return l
 }
 
-// inLog checks that e is leaf number n, as the store's records have it.
-func inLog(t testing.TB, records []log.Record, e *log.ProvenEntry, n int) {
+// inLog checks that e is leaf number n, as the store's entries have it.
+func inLog(t testing.TB, entries []log.KeyedEntry, e *log.ProvenEntry, n int) {
 	t.Helper()
-	if e.Index >= int64(len(records)) {
-		t.Fatalf("leaf %d was answered with index %d, but the log has %d", n, e.Index, len(records))
+	if e.Index >= int64(len(entries)) {
+		t.Fatalf("leaf %d was answered with index %d, but the log has %d", n, e.Index, len(entries))
 	}
-	if want := leaf(n).Body; !bytes.Equal(e.Body, want) || !bytes.Equal(records[e.Index].Body, want) {
-		t.Fatalf("leaf %d was answered with index %d, which holds %q", n, e.Index, records[e.Index].Body)
+	if want := leaf(n).Body; !bytes.Equal(e.Body, want) || !bytes.Equal(entries[e.Index].Body, want) {
+		t.Fatalf("leaf %d was answered with index %d, which holds %q", n, e.Index, entries[e.Index].Body)
 	}
 	if err := merkle.VerifyInclusion(merkle.HashLeaf(e.Body), e.Index, e.Proof.Tree, e.Proof.Hashes); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// once checks that leaf number n is in records exactly once.
-func once(t testing.TB, records []log.Record, n int) {
+// once checks that leaf number n is in entries exactly once.
+func once(t testing.TB, entries []log.KeyedEntry, n int) {
 	t.Helper()
 	count := 0
-	for _, r := range records {
+	for _, r := range entries {
 		if bytes.Equal(r.Body, leaf(n).Body) {
 			count++
 		}
@@ -209,10 +209,10 @@ func step(t testing.TB, name string, l *log.Log, f *Faulty, plain log.Store, nex
 
 	// 3. The faults are over. What was answered is there, and the rest can be added.
 	f.Heal()
-	records := Check(ctx, t, plain)
+	entries := Check(ctx, t, plain)
 	for i, e := range answered {
 		if e != nil {
-			inLog(t, records, e, next+i)
+			inLog(t, entries, e, next+i)
 		}
 	}
 	for i := range n {
@@ -229,12 +229,12 @@ func step(t testing.TB, name string, l *log.Log, f *Faulty, plain log.Store, nex
 		}
 		answered[i] = e
 	}
-	records = Check(ctx, t, plain)
+	entries = Check(ctx, t, plain)
 	for i, e := range answered {
-		inLog(t, records, e, next+i)
-		once(t, records, next+i)
+		inLog(t, entries, e, next+i)
+		once(t, entries, next+i)
 	}
-	once(t, records, next-1)
+	once(t, entries, next-1)
 	return next + n
 }
 

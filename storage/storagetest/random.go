@@ -133,9 +133,9 @@ func (m *model) again(ctx context.Context, rt *rapid.T, n int) {
 
 // check compares the whole log with the model.
 func (m *model) check(ctx context.Context, rt *rapid.T) {
-	records := m.settled(ctx, rt)
+	entries := m.settled(ctx, rt)
 	have := make(map[merkle.Hash]int64)
-	for _, r := range records {
+	for _, r := range entries {
 		if at, ok := have[r.Hash]; ok {
 			rt.Fatalf("one leaf is at %d and at %d", at, r.Index)
 		}
@@ -151,21 +151,21 @@ func (m *model) check(ctx context.Context, rt *rapid.T) {
 			known++
 		}
 	}
-	if known != len(records) {
-		rt.Fatalf("%d of %d entries were never added", len(records)-known, len(records))
+	if known != len(entries) {
+		rt.Fatalf("%d of %d entries were never added", len(entries)-known, len(entries))
 	}
 }
 
 // settled reads the whole log when nothing moves any more. A leaf whose
 // caller gave up may still come in, so a failed check is tried again
 // on a newer head.
-func (m *model) settled(ctx context.Context, rt *rapid.T) []log.Record {
+func (m *model) settled(ctx context.Context, rt *rapid.T) []log.KeyedEntry {
 	for {
 		before, err := m.plain.Head(ctx)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		records, err := check(ctx, m.plain)
+		entries, err := check(ctx, m.plain)
 		after, e := m.plain.Head(ctx)
 		if e != nil {
 			rt.Fatal(e)
@@ -176,6 +176,6 @@ func (m *model) settled(ctx context.Context, rt *rapid.T) []log.Record {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		return records
+		return entries
 	}
 }
