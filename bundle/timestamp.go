@@ -13,6 +13,8 @@ import (
 	"github.com/sassoftware/relic/v8/lib/pkcs7"
 	"github.com/sassoftware/relic/v8/lib/pkcs9"
 	"github.com/sassoftware/relic/v8/lib/x509tools"
+	"golang.org/x/crypto/cryptobyte"
+	cryptobyteasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/cairnlog/cairn/trust"
 )
@@ -33,11 +35,14 @@ func verifyTimestamp(der, signature []byte, authorities []trust.Authority) (time
 	if len(der) > maxTimestamp {
 		return time.Time{}, fmt.Errorf("timestamp is over %d bytes", maxTimestamp)
 	}
+	if !wellFormed(der, 0) {
+		return time.Time{}, errors.New("timestamp is malformed")
+	}
 	var r pkcs9.TimeStampResp
 	if rest, err := asn1.Unmarshal(der, &r); err != nil || len(rest) > 0 {
 		return time.Time{}, errors.New("timestamp is not a response by RFC 3161")
 	}
-	if s := r.Status.Status; s != pkcs9.StatusGranted && s != pkcs9.StatusGrantedWithMods {
+	if s := r.Status.Status; s != pkcs9.StatusGranted { // nothing asks for what could be granted with modifications
 		return time.Time{}, fmt.Errorf("timestamp was refused with status %d", s)
 	}
 	if !r.TimeStampToken.ContentType.Equal(pkcs7.OidSignedData) {
@@ -57,6 +62,25 @@ func verifyTimestamp(der, signature []byte, authorities []trust.Authority) (time
 	return time.Time{}, fmt.Errorf("timestamp: %w", errors.Join(errs...))
 }
 
+// maxDepth is how deep values may be in each other. Real ones have a dozen levels.
+const maxDepth = 32
+
+// wellFormed says that b is whole values in DER, down to the last of them.
+// encoding/asn1 leaves open what it does not have to look at.
+func wellFormed(b cryptobyte.String, depth int) bool {
+	for !b.Empty() {
+		var v cryptobyte.String
+		var tag cryptobyteasn1.Tag
+		if !b.ReadAnyASN1(&v, &tag) || depth == maxDepth {
+			return false
+		}
+		if constructed := tag&0x20 != 0; constructed && !wellFormed(v, depth+1) {
+			return false
+		}
+	}
+	return true
+}
+
 // verifyToken verifies a token by one authority. It does what pkcs9.Verify
 // does, which panics without content and has an eye on neither types nor hashes.
 func verifyToken(token *pkcs7.ContentInfoSignedData, signature []byte, a trust.Authority) (time.Time, error) {
@@ -65,8 +89,12 @@ func verifyToken(token *pkcs7.ContentInfoSignedData, signature []byte, a trust.A
 
 	// 1. The content is a TSTInfo that is signed as such, by one signer.
 	data := &token.Content
-	content, err := data.ContentInfo.Bytes()
-	if err != nil || len(content) == 0 || !data.ContentInfo.ContentType.Equal(pkcs9.OidTSTInfo) {
+	encapsulated := cryptobyte.String(data.ContentInfo.Raw)
+	var fields, explicit, content cryptobyte.String
+	var kind asn1.ObjectIdentifier
+	if !encapsulated.ReadASN1(&fields, cryptobyteasn1.SEQUENCE) || !fields.ReadASN1ObjectIdentifier(&kind) || !kind.Equal(pkcs9.OidTSTInfo) ||
+		!fields.ReadASN1(&explicit, cryptobyteasn1.Tag(0).Constructed().ContextSpecific()) || !fields.Empty() ||
+		!explicit.ReadASN1(&content, cryptobyteasn1.OCTET_STRING) || !explicit.Empty() {
 		return fail("it has no TSTInfo")
 	}
 	if len(data.SignerInfos) != 1 {
@@ -80,8 +108,14 @@ func verifyToken(token *pkcs7.ContentInfoSignedData, signature []byte, a trust.A
 	if h, err := x509tools.PkixDigestToHashE(signer.DigestAlgorithm); err != nil || h.Size() < minHash {
 		return fail("its hash is unknown or too weak")
 	}
-	certs, _ := data.Certificates.Parse() // those that cannot be read are not the signer's
-	cert, err := signer.Verify(content, false, append(slices.Clip(certs), a.Chain...))
+	certs, err := data.Certificates.Parse()
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(certs) == 0 {
+		certs = a.Chain // the authority was asked to leave them out
+	}
+	cert, err := signer.Verify(content, false, certs)
 	if err != nil {
 		return time.Time{}, err
 	}
