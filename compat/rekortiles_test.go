@@ -132,11 +132,12 @@ func rekorTiles(t *testing.T, request []byte) (body []byte, stage string) {
 	} else if !errors.Is(err, io.EOF) {
 		return nil, "parse"
 	}
-	switch {
-	case m.GetDsseRequestV002() != nil:
-		return nil, "dsse"
-	case m.GetHashedRekordRequestV002() == nil:
+	switch m.GetSpec().(type) {
+	case *rekortilespb.CreateEntryRequest_HashedRekordRequestV002:
+	case nil:
 		return nil, "type"
+	default:
+		return nil, "dsse"
 	}
 	registry, err := signature.NewAlgorithmRegistryConfig([]protocommon.PublicKeyDetails{
 		protocommon.PublicKeyDetails_PKIX_RSA_PKCS1V15_2048_SHA256,
