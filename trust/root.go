@@ -173,7 +173,8 @@ func readLogs(in []*trustroot.TransparencyLogInstance) ([]Log, error) {
 			return nil, fmt.Errorf("number %d: %w", i, err)
 		}
 		raw := m.GetPublicKey().GetRawBytes()
-		if m.GetPublicKey().GetKeyDetails() == common.PublicKeyDetails_PKCS1_RSA_PKCS1V5 { //nolint:staticcheck // the first CT log of Sigstore's staging has it
+		//lint:ignore SA1019 the first CT log of Sigstore's staging has such a key
+		if m.GetPublicKey().GetKeyDetails() == common.PublicKeyDetails_PKCS1_RSA_PKCS1V5 {
 			l.Key, err = x509.ParsePKCS1PublicKey(raw)
 		} else {
 			l.Key, err = x509.ParsePKIXPublicKey(raw)

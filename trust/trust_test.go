@@ -149,7 +149,7 @@ func TestSigningConfig(t *testing.T) {
 		CaUrls        []any
 		RekorTlogUrls []struct {
 			URL             string
-			MajorApiVersion int
+			MajorAPIVersion int
 		}
 		RekorTlogConfig struct{ Selector string }
 	}
@@ -157,7 +157,7 @@ func TestSigningConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.MediaType != "application/vnd.dev.sigstore.signingconfig.v0.2+json" || len(got.CaUrls) != 0 ||
-		len(got.RekorTlogUrls) != 2 || got.RekorTlogUrls[0].MajorApiVersion != 2 || got.RekorTlogUrls[1].URL != c.Log || got.RekorTlogConfig.Selector != "ANY" {
+		len(got.RekorTlogUrls) != 2 || got.RekorTlogUrls[0].MajorAPIVersion != 2 || got.RekorTlogUrls[1].URL != c.Log || got.RekorTlogConfig.Selector != "ANY" {
 		t.Errorf("%s", text)
 	}
 }
