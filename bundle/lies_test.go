@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -289,6 +290,37 @@ func TestForms(t *testing.T) {
 	envelope := &bundle.Envelope{PayloadType: dsse.Content.PayloadType, Payload: dsse.Content.Payload}
 	if _, err := dsse.Entries[0].Sigstore(envelope); err != nil {
 		t.Errorf("a bundle with the envelope: %v", err)
+	}
+}
+
+// TestCutAndSwollen reads what is not all there, and what is too much.
+func TestCutAndSwollen(t *testing.T) {
+	t.Parallel()
+	data := read(t, happyPath)
+	b, err := bundle.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := b.Entries[0].TLogProof()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := b.Entries[0].TLE()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range [][]byte{bytes.TrimSpace(data), proof, bytes.TrimSpace(entry)} {
+		for n := 0; n < len(data); n += 7 {
+			if _, err := bundle.Parse(data[:n]); err == nil {
+				t.Errorf("the first %d of %d bytes were taken", n, len(data))
+			}
+		}
+	}
+	if _, err := bundle.Parse(append(data, bytes.Repeat([]byte(" "), bundle.MaxSize)...)); err == nil {
+		t.Error("a bundle of more than the most bytes was taken")
+	}
+	if _, err := bundle.ParseEnvelope(bytes.Repeat([]byte(" "), bundle.MaxSize+1)); err == nil {
+		t.Error("an envelope of more than the most bytes was taken")
 	}
 }
 

@@ -132,9 +132,14 @@ func OfLog(base string, key crypto.PublicKey, vkeys []string, start time.Time) (
 		case i == 0: // it is the one that entries name
 			versions = []uint32{2, 1}
 		}
-		if !slices.ContainsFunc(r.Logs, func(have Log) bool { return bytes.Equal(have.ID, l.ID) }) {
-			r.Logs = append(r.Logs, l)
+		// The v1 key may sign C2SP checkpoints as well. It is one log to
+		// verifiers then, and those of v2 are the ones who look at its URL.
+		have := slices.IndexFunc(r.Logs, func(have Log) bool { return bytes.Equal(have.ID, l.ID) })
+		if have >= 0 {
+			r.Logs[have].URL = l.URL
+			continue
 		}
+		r.Logs = append(r.Logs, l)
 	}
 	return r, versions, nil
 }

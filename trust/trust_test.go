@@ -18,9 +18,12 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"filippo.io/mldsa"
 
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/trust"
@@ -125,6 +128,43 @@ func TestCheckpointLogName(t *testing.T) {
 	witness := fmt.Sprintf("log.example+%x+%s", h[:4], base64.StdEncoding.EncodeToString(b))
 	if _, err := trust.NewCheckpointLog("http://127.0.0.1:3000", witness, start); !errors.Is(err, trust.ErrKeyType) {
 		t.Errorf("a key of a witness: %v", err)
+	}
+}
+
+// TestOfLog is about which keys of a log verifiers know, and by which versions
+// of the API they can read it.
+func TestOfLog(t *testing.T) {
+	t.Parallel()
+	ec, ed := newKeys(t)
+	ml, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		vkeys    []string
+		logs     int
+		versions []uint32
+	}{
+		"v1 alone":                 {nil, 1, []uint32{1}},
+		"Ed25519":                  {[]string{vkey(t, ed)}, 2, []uint32{2, 1}},
+		"Ed25519 and ML-DSA-44":    {[]string{vkey(t, ed), vkey(t, ml.PublicKey())}, 2, []uint32{2, 1}},
+		"ML-DSA-44 and Ed25519":    {[]string{vkey(t, ml.PublicKey()), vkey(t, ed)}, 2, []uint32{1}},
+		"the v1 key":               {[]string{vkey(t, &ec.PublicKey)}, 1, []uint32{2, 1}},
+		"Ed25519, then the v1 key": {[]string{vkey(t, ed), vkey(t, &ec.PublicKey)}, 2, []uint32{2, 1}},
+	} {
+		r, versions, err := trust.OfLog("http://127.0.0.1:3000", &ec.PublicKey, c.vkeys, start)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(r.Logs) != c.logs || !slices.Equal(versions, c.versions) {
+			t.Errorf("%s: %d logs, versions %v", name, len(r.Logs), versions)
+		}
+		if name == "the v1 key" && r.Logs[0].URL != "https://log.example" {
+			t.Errorf("%s: URL %s, in which verifiers of v2 do not find the origin", name, r.Logs[0].URL)
+		}
+	}
+	if _, _, err := trust.OfLog("http://127.0.0.1:3000", &ec.PublicKey, []string{"hello"}, start); err == nil {
+		t.Error("a vkey that is none was taken")
 	}
 }
 
