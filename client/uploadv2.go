@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	v1 "github.com/cairnlog/cairn/api/v1"
 	v2 "github.com/cairnlog/cairn/api/v2"
 	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/entry"
@@ -82,6 +83,38 @@ func (c *Client) UploadV2(ctx context.Context, r *v2.Request, cosigned bool) (*E
 		return nil, err
 	}
 	return e, nil
+}
+
+// UploadAsV2 sends the signature of a hashedrekord as a client of the Rekor v2
+// API would, and is else like Upload: what the log then has is read over v1, and
+// verified by its key there.
+func (c *Client) UploadAsV2(ctx context.Context, p entry.Proposal) (*Submission, error) {
+	h, ok := p.Rekor2()
+	if !ok {
+		return nil, &entry.Error{Reason: entry.NotAllowed, Text: fmt.Sprintf("the v2 API takes signatures over a file's digest by ECDSA, RSA and Ed25519ph, and no %s %s of this key", p.Kind, p.APIVersion)}
+	}
+	checked, err := h.Check()
+	if err != nil {
+		return nil, err
+	}
+	// Without a key nothing that comes back can be verified: find out first.
+	if _, err := c.Key(ctx); err != nil {
+		return nil, err
+	}
+	var s Submission
+	r := v2.Request{HashedRekord: h}
+	_, err = c.do(ctx, http.MethodPost, v2.PathEntries, nil, r.Append(nil), "application/json")
+	var refused *StatusError
+	if errors.As(err, &refused) && refused.Status == http.StatusConflict {
+		s.Existed, err = true, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Entry, err = c.ByID(ctx, v1.EntryID{Hash: merkle.HashLeaf(checked.Body)}); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // A logKey is a key of a log's checkpoints with its id.

@@ -179,3 +179,43 @@ func lyingV2(t *testing.T, h http.Handler, lie func(*v2.Entry)) http.Handler {
 		w.Write(e.Append(nil))
 	})
 }
+
+func TestUploadAsV2(t *testing.T) {
+	t.Parallel()
+	key := apitest.NewKey(t)
+	h, err := api.New(api.Options{Log: apitest.NewLog(t, key, nil), PublicKey: key.Public(), Author: apitest.NewAuthor(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t, h)
+	c := newClient(t, s, client.Options{Key: key.Public(), HTTP: checked(t)})
+	p := proposal(t, "a")
+	for _, existed := range []bool{false, true} {
+		u, err := c.UploadAsV2(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Existed != existed || u.Index != 0 || u.Kind != "hashedrekord" || u.APIVersion != "0.0.2" {
+			t.Errorf("%+v", u)
+		}
+	}
+	if _, err := c.UploadAsV2(t.Context(), entry.NewDSSE([]byte("{}"), nil)); !errors.As(err, new(*entry.Error)) {
+		t.Errorf("an envelope: %v", err)
+	}
+	// A log that has taken in something else, or nothing.
+	s.set(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			answer(http.StatusCreated, "application/json", "{}").ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	deceived := newClient(t, s, client.Options{Key: key.Public()})
+	if _, err := deceived.UploadAsV2(t.Context(), proposal(t, "b")); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("an entry that is not there: %v", err)
+	}
+	other := newClient(t, newStage(t, h), client.Options{Key: apitest.NewKey(t).Public()})
+	if _, err := other.UploadAsV2(t.Context(), proposal(t, "c")); verdict(err) != "verify" {
+		t.Errorf("another key: %v", err)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -15,12 +14,11 @@ import (
 	"testing"
 
 	v2 "github.com/cairnlog/cairn/api/v2"
-	"github.com/cairnlog/cairn/entry"
 	"github.com/cairnlog/cairn/sign"
 )
 
-// TestVerifyRekor2 verifies a file whose signature was uploaded over the v2 API.
-func TestVerifyRekor2(t *testing.T) {
+// TestUploadRekor2 uploads a signature over the v2 API and verifies its file.
+func TestUploadRekor2(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, "--data", dir)
@@ -33,10 +31,6 @@ func TestVerifyRekor2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
 	public, err := sign.PublicPEM(key.Public())
 	if err != nil {
 		t.Fatal(err)
@@ -46,29 +40,22 @@ func TestVerifyRekor2(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	verify := func(more ...string) (int, string) {
+	call := func(verb string, more ...string) (int, string) {
 		var out, errOut bytes.Buffer
-		args := append([]string{"cairn", "verify", "-k", dir + "/key.pub", dir + "/hello", "--server", s.url, "--state", dir + "/state.json"}, more...)
+		args := append([]string{"cairn", verb, "-k", dir + "/key.pub", dir + "/hello", "--server", s.url, "--state", dir + "/state.json"}, more...)
 		code := run(t.Context(), args, strings.NewReader(""), &out, &errOut)
 		return code, out.String() + errOut.String()
 	}
-	if code, text := verify(); code != exitNotFound {
+	if code, text := call("verify"); code != exitNotFound {
 		t.Errorf("before the upload: exit code %d\n%s", code, text)
 	}
-	r := v2.Request{HashedRekord: &entry.HashedRekord002{
-		Digest:    digest[:],
-		Signature: &entry.Signature{Content: sig, Verifier: &entry.Verifier{PublicKey: der, KeyDetails: "PKIX_ECDSA_P256_SHA_256"}},
-	}}
-	res, err := http.Post(s.url+v2.PathEntries, "application/json", bytes.NewReader(r.Append(nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusCreated {
-		t.Fatalf("upload: %d", res.StatusCode)
+	for _, want := range []string{"Created entry at index 0", "Entry already exists"} {
+		if code, text := call("upload", "--api", "v2"); code != 0 || !strings.Contains(text, want) {
+			t.Errorf("upload: exit code %d\n%s", code, text)
+		}
 	}
 	for _, more := range [][]string{nil, {"--log-index", "0"}} {
-		if code, text := verify(more...); code != 0 || !strings.Contains(text, "Entry Index in Current Tree: 0") {
+		if code, text := call("verify", more...); code != 0 || !strings.Contains(text, "Entry Index in Current Tree: 0") {
 			t.Errorf("%q: exit code %d\n%s", more, code, text)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 type uploadCmd struct {
 	artifactFlags
+	API         string   `name:"api" enum:"v1,v2" default:"v1" placeholder:"VERSION" help:"Upload through this version of Rekor's API: ${enum} (${default}). Only a hashedrekord can go through v2."`
 	Concurrency int      `name:"concurrency" default:"8" placeholder:"N" help:"How many of several files are uploaded at a time, up to 64 (${default})."`
 	Quiet       bool     `name:"quiet" short:"q" help:"No progress, no summary."`
 	Files       []string `arg:"" optional:"" name:"file" help:"Signed files; a detached signature is FILE.sig beside it."`
@@ -57,7 +58,7 @@ func (c *uploadCmd) Run(g *Globals) error {
 	}
 	return g.withLog(func(ctx context.Context, l *client.Client) error {
 		if len(jobs) == 1 {
-			r := upload(ctx, l, jobs[0])
+			r := c.upload(ctx, l, jobs[0])
 			g.warnGuess(r.name, r.guess)
 			if r.err != nil {
 				if errors.As(r.err, new(*entry.Error)) {
@@ -72,12 +73,16 @@ func (c *uploadCmd) Run(g *Globals) error {
 	})
 }
 
-func upload(ctx context.Context, l *client.Client, j job) uploaded {
+func (c *uploadCmd) upload(ctx context.Context, l *client.Client, j job) uploaded {
 	p, err := j.propose()
 	if err != nil {
 		return uploaded{j.name, p.guess, nil, err}
 	}
-	s, err := l.Upload(ctx, p.Proposal)
+	send := l.Upload
+	if c.API == "v2" {
+		send = l.UploadAsV2
+	}
+	s, err := send(ctx, p.Proposal)
 	return uploaded{j.name, p.guess, s, p.refused(err)}
 }
 
@@ -119,7 +124,7 @@ func (c *uploadCmd) many(ctx context.Context, g *Globals, l *client.Client, jobs
 	for range min(c.Concurrency, len(jobs)) {
 		workers.Go(func() {
 			for i := range next {
-				r := upload(ctx, l, jobs[i])
+				r := c.upload(ctx, l, jobs[i])
 				if errors.As(r.err, new(*client.AlarmError)) {
 					cancel()
 				}
