@@ -164,7 +164,12 @@ func (e *Entry) verifyPromise(key crypto.PublicKey) error {
 	return nil
 }
 
-// place names the entry for people.
+// place names the entry for people. The index over all shards is only what the
+// log has promised; without that it is the one in the tree.
 func (e *Entry) place(p *proven) string {
-	return "entry " + strconv.FormatInt(e.Index, 10) + " of " + p.log
+	index := e.Index
+	if e.Promise == nil {
+		index = e.Proof.Index
+	}
+	return "entry " + strconv.FormatInt(index, 10) + " of " + p.log
 }
