@@ -16,6 +16,7 @@ import (
 	"time"
 
 	v1 "github.com/cairnlog/cairn/api/v1"
+	v2 "github.com/cairnlog/cairn/api/v2"
 )
 
 const (
@@ -199,7 +200,7 @@ func message(kind string, body []byte) string {
 	case "application/json", "application/x-pem-file": // an error of publicKey is JSON under that name
 		var e v1.Error
 		if json.Unmarshal(body, &e) == nil {
-			s = e.Message
+			s = e.Message + details(body)
 		} else if json.Unmarshal(body, &s) != nil {
 			return ""
 		}
@@ -212,6 +213,20 @@ func message(kind string, body []byte) string {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + " …"
 	}
 	return Printable(s, "")
+}
+
+// details returns what an error of the v2 API says beyond its message.
+func details(body []byte) string {
+	var e v2.Status
+	var s strings.Builder
+	if json.Unmarshal(body, &e) == nil {
+		for _, d := range e.Details {
+			for _, v := range d.FieldViolations {
+				s.WriteString(": " + v.Description)
+			}
+		}
+	}
+	return s.String()
 }
 
 // retryAfter reads the header of that name: seconds or a date. Zero is none.

@@ -157,7 +157,11 @@ func TestUploadV2Lies(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	s := newStage(t, answer(http.StatusConflict, "application/json", `{"code":6,"message":"there already","details":[]}`))
+	s := newStage(t, answer(http.StatusBadRequest, "application/json", `{"code":3,"message":"invalid hashedrekord request","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"x","description":"digest is \u001b[31mwrong"}]}]}`))
+	if _, err := newClient(t, s, client.Options{VKeys: []string{vkey}}).UploadV2(t.Context(), requestV2(t), false); verdict(err) != "status" || !strings.Contains(err.Error(), `invalid hashedrekord request: digest is \u001b[31mwrong`) {
+		t.Errorf("400: %v", err)
+	}
+	s = newStage(t, answer(http.StatusConflict, "application/json", `{"code":6,"message":"there already","details":[]}`))
 	if _, err := newClient(t, s, client.Options{VKeys: []string{vkey}}).UploadV2(t.Context(), requestV2(t), false); verdict(err) != "status" || !strings.Contains(err.Error(), "there already") {
 		t.Errorf("409: %v", err)
 	}

@@ -32,13 +32,13 @@ const (
 
 // A Status is the body of every refusal, a google.rpc.Status.
 type Status struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
-	Details []any  `json:"details"`
+	Code    int          `json:"code"`
+	Message string       `json:"message"`
+	Details []BadRequest `json:"details"`
 }
 
-// A BadRequest is a detail of a Status that says what was wrong with a
-// request, a google.rpc.BadRequest.
+// A BadRequest says what was wrong with a request, a google.rpc.BadRequest.
+// There are no details of other types here.
 type BadRequest struct {
 	Type            string           `json:"@type"` // TypeBadRequest
 	FieldViolations []FieldViolation `json:"fieldViolations"`
