@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -99,10 +100,22 @@ func (c *Client) Offline(ctx context.Context, e *Entry, note, cosigned bool) (*b
 	if merkle.VerifyInclusion(e.ID.Hash, got.Proof.Index, got.Proof.Tree, got.Proof.Hashes) != nil {
 		return bad("inclusion proof", errors.New("it does not lead from the entry to the root in the checkpoint"))
 	}
+	if got.LogID != nil && !namesLine(got.Proof.Checkpoint, got.LogID) {
+		return bad("answer", errors.New("the checkpoint is not by the log of the id"))
+	}
 	if err := c.sameTree(ctx, got.Proof.Tree); err != nil {
 		return nil, err
 	}
 	return got, nil
+}
+
+// namesLine says whether a log id names a line of the log itself in a C2SP
+// checkpoint.
+func namesLine(msg, id []byte) bool {
+	cp, sigs, err := checkpoint.Parse(msg)
+	return err == nil && slices.ContainsFunc(sigs, func(s checkpoint.Signature) bool {
+		return s.Name == cp.Origin && bytes.HasPrefix(id, s.KeyHash[:])
+	})
 }
 
 // sameTree says that a tree is one that the log has signed with its v1 key.

@@ -119,6 +119,28 @@ func TestBundleLies(t *testing.T) {
 		})
 	}
 
+	// An entry that names its log says which line is meant.
+	t.Run("other log id", func(t *testing.T) {
+		t.Parallel()
+		p := last.Proof
+		b := &bundle.Entry{Kind: "rekord", Version: "0.0.1", Body: last.Body, Index: last.Index, LogID: make([]byte, 32)}
+		b.Proof = &bundle.Proof{Index: p.Index, Tree: p.Tree, Hashes: p.Hashes, Checkpoint: []byte(note(t, p.Tree))}
+		text, err := b.TLE()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newStage(t, replaced{h, map[string]string{"/bundle": string(text)}})
+		cl := newClient(t, s, client.Options{Key: key.Public()})
+		e, err := cl.ByIndex(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = cl.Bundle(t.Context(), e, client.BundleOptions{Format: bundle.TLE, Cosigned: true})
+		if !errors.As(err, new(*client.VerifyError)) || !strings.Contains(err.Error(), "not by the log of the id") {
+			t.Errorf("%v", err)
+		}
+	})
+
 	// Whom to trust for checkpoints.
 	vkey, err := checkpoint.VKey(apitest.Origin, apitest.CheckpointKey().Public())
 	if err != nil {

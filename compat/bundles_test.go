@@ -129,6 +129,22 @@ func (c *offlineCase) run(t *testing.T, authority *signer, stamps string) {
 	if err := c.verify(t, signer, text); (err != nil) != (c.version == 2 && c.certified) {
 		t.Errorf("sigstore-go on the bundle by cairn: %v\n%s", err, text)
 	}
+
+	// 4. And cosign, by the same trusted root.
+	if _, isBlob := c.content.(*sign.PlainData); !isBlob || c.version == 2 && c.certified {
+		return
+	}
+	writeFile(t, c.path("cairn.json"), text)
+	args = []string{"verify-blob", "--trusted-root", "trust/trusted_root.json", "--bundle", c.name + ".cairn.json"}
+	identity = []string{"--key", c.name + ".pub"}
+	if c.certified { // not by Fulcio: there is no CT log, and nobody who identified the signer
+		identity = []string{"--certificate-identity", "builder@example.com", "--certificate-oidc-issuer-regexp", ".*", "--insecure-ignore-sct"}
+	}
+	cmd := exec.Command("cosign", append(append(args, identity...), c.name+".txt")...)
+	cmd.Dir, cmd.Env = c.dir, append(plainEnvironment(), "HOME="+c.dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("cosign on the bundle by cairn: %v\n%s", err, out)
+	}
 }
 
 func (c *offlineCase) path(ending string) string {
