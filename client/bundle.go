@@ -83,6 +83,9 @@ func (c *Client) Offline(ctx context.Context, e *Entry, note, cosigned bool) (*b
 		query.Set("checkpoint", "cosigned")
 	}
 	answer, err := c.get(ctx, "/api/v1/log/entries/"+e.ID.String()+"/bundle", query, accept)
+	if errors.Is(err, ErrNotFound) { // it has the entry
+		return nil, &bundle.ContentError{Text: "the log gives no proof of this entry by a C2SP checkpoint; a log by Cairn would"}
+	}
 	if err != nil {
 		return nil, err
 	}
