@@ -21,6 +21,15 @@ import (
 // errUnknownLog means that an entry is of a log that is not trusted.
 var errUnknownLog = errors.New("it is of a log that is not trusted")
 
+// unknownLog says which log that is, and by what sort of key it is known.
+func unknownLog(origin string) error {
+	sort := "vkey"
+	if v1Origin.MatchString(origin) {
+		sort = "v1 key"
+	}
+	return fmt.Errorf("%w: %q, which is known by its %s", errUnknownLog, origin, sort)
+}
+
 // v1Origin matches the origins of Rekor v1: they end in a tree id.
 var v1Origin = regexp.MustCompile(` - [0-9]+$`)
 
@@ -49,6 +58,9 @@ func (e *Entry) prove(t *Trust) (*proven, error) {
 
 	// 2. The checkpoint is by the log that the entry names.
 	log, known := t.log(e.LogID)
+	if e.LogID == nil && !v1Origin.MatchString(c.Origin) {
+		log, known = t.signerOf(c, sigs) // a tlog-proof names no log
+	}
 	switch {
 	case known && v1Origin.MatchString(c.Origin):
 		// Rekor v1 shows the index over all shards beside that in the tree.
@@ -64,7 +76,7 @@ func (e *Entry) prove(t *Trust) (*proven, error) {
 			return nil, err
 		}
 	case len(t.Verifiers) == 0:
-		return nil, errUnknownLog
+		return nil, unknownLog(c.Origin)
 	}
 	if len(t.Verifiers) > 0 && !v1Origin.MatchString(c.Origin) {
 		// Keys that were named one by one hold as well, and those of witnesses
@@ -79,7 +91,7 @@ func (e *Entry) prove(t *Trust) (*proven, error) {
 		}
 	}
 	if !known {
-		return nil, errUnknownLog
+		return nil, unknownLog(c.Origin)
 	}
 	if !v1Origin.MatchString(c.Origin) && e.Index != e.Proof.Index {
 		return nil, fmt.Errorf("index %d is not that in the proof, %d", e.Index, e.Proof.Index)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/cairnlog/cairn/checkpoint"
 	"github.com/cairnlog/cairn/trust"
 )
 
@@ -31,6 +32,23 @@ func (t *Trust) log(id []byte) (trust.Log, bool) {
 		// Older clients cut the ids of C2SP checkpoint keys short.
 		if bytes.Equal(l.ID, id) {
 			return l, true
+		}
+	}
+	return trust.Log{}, false
+}
+
+// signerOf returns the log by whose key a line of a C2SP checkpoint claims to
+// be; that is still to verify.
+func (t *Trust) signerOf(c checkpoint.Checkpoint, sigs []checkpoint.Signature) (trust.Log, bool) {
+	for _, l := range t.Logs {
+		id, err := trust.CheckpointKeyID(c.Origin, l.Key)
+		if err != nil || len(l.ID) < 4 || !bytes.HasPrefix(id, l.ID) {
+			continue
+		}
+		for _, s := range sigs {
+			if s.Name == c.Origin && bytes.Equal(s.KeyHash[:], id[:4]) {
+				return l, true
+			}
 		}
 	}
 	return trust.Log{}, false
@@ -120,7 +138,7 @@ func (b *Bundle) Verify(t *Trust, p Policy) (*Report, error) {
 	switch {
 	case errors.As(err, &unfit) && content == nil:
 		if !p.LogOnly {
-			return fail("signature", fmt.Errorf("%w; that the log has the entry can be verified without", err))
+			return fail("signature", fmt.Errorf("%w; what can be verified is that the log has the entry", err))
 		}
 		r.open("artifact, signature and signer: %v", err)
 		return r, nil

@@ -82,7 +82,10 @@ func (c *bundleCmd) Run(g *Globals) error {
 		}
 		var missing *bundle.ContentError
 		if errors.As(err, &missing) {
-			return &ExitError{exitRefused, missing}
+			if c.Envelope == "" && c.Upgrade == "" {
+				err = fmt.Errorf("%w; --as tle takes any entry", missing)
+			}
+			return &ExitError{exitRefused, err}
 		}
 		if err != nil {
 			return err

@@ -118,7 +118,7 @@ func (g *Globals) report(err error) int {
 		g.raise(alarm)
 		return code
 	}
-	fmt.Fprintf(g.Stderr, "cairn: %s\n", client.Printable(err.Error(), "\n"))
+	fmt.Fprintf(g.Stderr, "cairn: %s\n", client.Printable(err.Error(), "\n\t"))
 	return code
 }
 

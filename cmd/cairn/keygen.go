@@ -11,7 +11,7 @@ import (
 
 type keygenCmd struct {
 	File   string `arg:"" type:"path" help:"Where to write the private key, in PEM; there must be nothing."`
-	Type   string `default:"ed25519" enum:"ed25519,ecdsa,ml-dsa-44" help:"Type of the key: ${enum} (${default})."`
+	Type   string `default:"ed25519" enum:"ed25519,ecdsa,ml-dsa-44" placeholder:"TYPE" help:"Type of the key: ${enum} (${default})."`
 	Origin string `default:"localhost" env:"CAIRN_ORIGIN" placeholder:"NAME" help:"Name that goes with the key: the log's, as for serve (${default})."`
 }
 

@@ -84,6 +84,9 @@ func (c *verifyCmd) verifyOffline(g *Globals, asJSON bool) error {
 	if _, werr := g.Stdout.Write(out.Bytes()); werr != nil {
 		return werr
 	}
+	if errors.As(err, new(*bundle.ContentError)) {
+		err = fmt.Errorf("%w (--log-only)", err)
+	}
 	if err != nil {
 		return &ExitError{exitUnverified, err}
 	}
@@ -281,7 +284,7 @@ func (c *verifyCmd) policy(g *Globals) (*bundle.Policy, error) {
 			return nil, err
 		}
 		if p.Key, err = client.ParseKey(k.text); err != nil {
-			return nil, usage("%s: %w; of a certificate say who it is for, with --certificate-identity", c.PublicKey[0], err)
+			return nil, usage("%s is no public key in PEM, which is what the signers of bundles have; of a certificate say who it is for, with --certificate-identity; --log-only asks for no signer", c.PublicKey[0])
 		}
 	}
 	if c.CertIdentity+c.CertPattern+c.CertIssuer+c.CertIssuers == "" {

@@ -93,6 +93,9 @@ func (c *serveCmd) serve(ctx context.Context, out, errOut io.Writer) error {
 			return refuse("--url: %v", err)
 		}
 	}
+	if c.MaxBody < 1 || c.MaxBody > 1<<30 {
+		return refuse("--max-body %d is not from 1 to %d bytes", c.MaxBody, 1<<30)
+	}
 	policy, err := readPolicy(c.WitnessPolicy)
 	if err != nil {
 		return err
@@ -228,6 +231,9 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	l, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the address %s is taken by another program; choose another with %s", address, flag)
+	}
+	if errors.As(err, new(*net.AddrError)) {
+		return nil, refuse("%s: %v", flag, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)

@@ -145,7 +145,9 @@ func TestServeRefuses(t *testing.T) {
 	}{
 		{"port taken", []string{"--listen", taken.Addr().String()}, exitTrouble, "taken by another program; choose another with --listen"},
 		{"metrics port taken", []string{"--metrics-listen", taken.Addr().String()}, exitTrouble, "choose another with --metrics-listen"},
-		{"no address", []string{"--listen", "nonsense"}, exitTrouble, "--listen"},
+		{"no address", []string{"--listen", "nonsense"}, exitRefused, "--listen"},
+		{"no body", []string{"--max-body", "0"}, exitRefused, "--max-body 0 is not from 1 to"},
+		{"body beyond all memory", []string{"--max-body", "9223372036854775807"}, exitRefused, "is not from 1 to"},
 		{"unknown database", []string{"--storage", "mongodb://u:secret@h"}, exitTrouble, "unknown scheme"},
 		{"database away", []string{"--storage", "postgres://u:secret@127.0.0.1:1/db"}, exitTrouble, "127.0.0.1"},
 		{"bad origin", []string{"--origin", "a b"}, exitRefused, "--origin"},

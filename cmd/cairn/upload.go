@@ -226,11 +226,10 @@ func (c *uploadCmd) print(g *Globals, l *client.Client, r uploaded, asJSON, many
 			Index         int64
 			File          string `json:",omitempty"`
 		}{AlreadyExists: r.s.Existed, Location: location, Index: r.s.Index}
-		if r.s.Existed {
-			v.Index = 0 // as scripts know it from rekor-cli
-		}
 		if many {
-			v.Index, v.File = r.s.Index, r.name
+			v.File = r.name
+		} else if r.s.Existed && g.RekorCLI {
+			v.Index = 0 // as scripts know it
 		}
 		return g.printJSON(v)
 	}
