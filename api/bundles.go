@@ -137,11 +137,13 @@ func (c *bundles) fly(k bundleKey, f *flight) {
 	// Not the context of a caller: others wait for the same.
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	data, err := c.build(ctx, k)
+	data, err := c.build(ctx, k, f)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.flights, k)
+	if c.flights[k] == f {
+		delete(c.flights, k)
+	}
 	defer close(f.done)
 	if err != nil {
 		f.err = err
@@ -165,8 +167,23 @@ func (c *bundles) fly(k bundleKey, f *flight) {
 	}
 }
 
+// wanted says whether a flight whose turn has come is still worth it, and that
+// there is room: there was when it was asked for, but others were before it.
+func (c *bundles) wanted(k bundleKey, f *flight) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case f.waiting == 0:
+		delete(c.flights, k) // who comes now gets another one
+		return context.Canceled
+	case c.away > awayBundles:
+		return noMemory()
+	}
+	return nil
+}
+
 // build makes a bundle, from its other forms if one of them is kept.
-func (c *bundles) build(ctx context.Context, k bundleKey) (data []byte, err error) {
+func (c *bundles) build(ctx context.Context, k bundleKey, f *flight) (data []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil { // in a goroutine of its own it would end the process
 			err = fmt.Errorf("panic: %v", v)
@@ -177,6 +194,9 @@ func (c *bundles) build(ctx context.Context, k bundleKey) (data []byte, err erro
 		defer func() { <-c.builds }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	if err := c.wanted(k, f); err != nil {
+		return nil, err
 	}
 	plain, err := c.plain(ctx, k)
 	if err != nil {

@@ -157,6 +157,72 @@ func TestBundlesOfSlowReaders(t *testing.T) {
 	}
 }
 
+// TestBundlesAskedForAtOnce asks for many before the first is made, when there
+// is room for each: that does not make room for all.
+func TestBundlesAskedForAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		c := newBundles(&shelf{entry: 20_000, fails: func(int64) error { <-hold; return nil }})
+		var mu sync.Mutex
+		var held []*blob
+		var wg sync.WaitGroup
+		for n := range int64(30) {
+			wg.Go(func() {
+				b, err := c.get(t.Context(), n, merkle.TileWidth-1, false)
+				var refused *refusal
+				if err != nil && (!errors.As(err, &refused) || refused.status != 503) {
+					t.Errorf("refused with %v", err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					held = append(held, b)
+				}
+			})
+		}
+		synctest.Wait()
+		close(hold)
+		wg.Wait()
+		const most = awayBundles/(256*20_000) + 1 + buildsAtOnce
+		if len(held) == 0 || len(held) > most {
+			t.Errorf("%d bundles of 5 MB are held, want up to %d", len(held), most)
+		}
+		for _, b := range held {
+			c.release(b)
+		}
+		if err := c.check(nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestBundlesOfNobody has those who asked leave before it is the turn of what
+// they asked for: it is not made.
+func TestBundlesOfNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		s := &shelf{entry: 100, fails: func(int64) error { <-hold; return nil }}
+		c := newBundles(s)
+		ctx, cancel := context.WithCancel(t.Context())
+		for n := range int64(20) {
+			go c.get(ctx, n, 7, false) //nolint:errcheck // it leaves
+			synctest.Wait()
+		}
+		cancel()
+		synctest.Wait()
+		close(hold)
+		synctest.Wait()
+		if n := s.reads.Load(); n != buildsAtOnce {
+			t.Errorf("%d bundles were made for nobody, want those %d that were begun", n, buildsAtOnce)
+		}
+		if err := c.check(nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestBundlesOfReadersWhoLeave cancels all, and some, who wait for a bundle.
 func TestBundlesOfReadersWhoLeave(t *testing.T) {
 	t.Parallel()
