@@ -31,7 +31,7 @@ const (
 )
 
 // readBody reads the body of a request, of at most limit bytes, into x.body.
-// It is valid until the exchange ends.
+// It is valid until dropBody, or until the exchange ends.
 func (s *server) readBody(x *exchange, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, bodyTooLarge(limit)
@@ -80,6 +80,16 @@ func (s *server) readBody(x *exchange, r *http.Request, limit int64) ([]byte, er
 			s.memory.Release(x.held) // of what was copied
 			x.held = size
 		}
+	}
+}
+
+// dropBody gives back the memory of a large body that has been read and
+// understood: from here on the client, or a witness, may take its time. What
+// was made of the body must not share its memory.
+func (s *server) dropBody(x *exchange) {
+	if x.held > 0 {
+		s.memory.Release(x.held)
+		x.held, x.body = 0, nil
 	}
 }
 

@@ -41,8 +41,9 @@ func (s *server) create(ctx context.Context, x *exchange, r *http.Request) error
 	if len(checked.Body) > log.MaxLeafSize {
 		return log.ErrTooLarge
 	}
-	// 4. Into the log, which keeps the leaf. The request's body goes back to
-	// its pool; what was checked is no part of it.
+	// 4. Into the log, which keeps the leaf. The request's body goes back;
+	// what was checked is no part of it.
+	s.dropBody(x)
 	e, err := s.log.Add(ctx, log.Leaf{
 		Body:       checked.Body,
 		Terms:      checked.Terms,

@@ -40,6 +40,7 @@ func (s *server) createV2(ctx context.Context, x *exchange, r *http.Request) err
 	if err != nil {
 		return badRequest("%v", err)
 	}
+	s.dropBody(x)
 	if req.HashedRekord == nil && req.DSSE == nil {
 		return badRequest("invalid type, must be hashedrekord or dsse")
 	}

@@ -55,6 +55,8 @@ func (s *server) retrieve(ctx context.Context, x *exchange, r *http.Request) err
 		}
 		hashes = append(hashes, merkle.HashLeaf(c.Body))
 	}
+	q.Entries = nil
+	s.dropBody(x)
 
 	b, some := append(x.buf[:0], '['), false
 	add := func(e *log.ProvenEntry, err error) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,4 +149,44 @@ type asleep struct {
 
 func (l *asleep) WaitPublished(context.Context, int64) (log.Published, error) {
 	return log.Published{}, l.err
+}
+
+// TestLargeBodiesV2 has more uploads with large bodies wait for witnesses than
+// there is memory for large bodies: that is about reading them.
+func TestLargeBodiesV2(t *testing.T) {
+	t.Parallel()
+	key := apitest.NewKey(t)
+	l := &patient{Log: apitest.NewLog(t, key, nil), entered: make(chan struct{}), leave: make(chan struct{})}
+	s := apitest.ServeKey(t, key, api.Options{Log: l, MaxBody: 1 << 20})
+	const uploads = 8
+	done := make(chan answer2, uploads)
+	waiting := 0
+	for range uploads {
+		body, _, _ := request2(t)
+		go func() { done <- post2(t, s, "?wait=cosigned", body+strings.Repeat(" ", 1000<<10)) }()
+		select {
+		case <-l.entered:
+			waiting++
+		case a := <-done:
+			t.Errorf("%d %s", a.StatusCode, a.raw)
+		}
+	}
+	close(l.leave)
+	for range waiting {
+		if a := <-done; a.StatusCode != 201 {
+			t.Fatalf("%d %s", a.StatusCode, a.raw)
+		}
+	}
+}
+
+// A patient log says who waits for witnesses, and for how long.
+type patient struct {
+	*log.Log
+	entered, leave chan struct{}
+}
+
+func (l *patient) WaitPublished(context.Context, int64) (log.Published, error) {
+	l.entered <- struct{}{}
+	<-l.leave
+	return log.Published{}, log.ErrWaiting
 }
