@@ -40,6 +40,7 @@ type name struct {
 	byIndex bool
 	index   int64
 	id      v1.EntryID
+	url     string // that the name was in, "" for none
 }
 
 // parse returns nil if the flags name nothing.
@@ -65,25 +66,31 @@ func (f *entryFlags) parse() (*name, error) {
 
 // parseName reads what people paste: an index, an id, or a URL that ends in one.
 func parseName(s string) *name {
+	var url string
 	if isURL(s) {
+		url = s
 		s, _, _ = strings.Cut(s, "?")
 		s = strings.TrimRight(s, "/")
 		s = s[strings.LastIndex(s, "/")+1:]
 	}
 	if id, err := v1.ParseEntryID(s); err == nil {
-		return &name{id: id}
+		return &name{id: id, url: url}
 	}
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil && i >= 0 {
-		return &name{byIndex: true, index: i}
+		return &name{byIndex: true, index: i, url: url}
 	}
 	return nil
 }
 
 func (n *name) fetch(ctx context.Context, l *client.Client) (*client.Entry, error) {
+	where := "the log"
+	if n.url != "" && !strings.HasPrefix(n.url, l.URL()+"/") {
+		where += " at " + l.URL() + ", which is not the server in the URL"
+	}
 	if n.byIndex {
 		e, err := l.ByIndex(ctx, n.index)
 		if errors.Is(err, client.ErrNotFound) {
-			err = fmt.Errorf("no entry at index %d in the log: %w", n.index, err)
+			err = fmt.Errorf("no entry at index %d in %s: %w", n.index, where, err)
 		}
 		return e, err
 	}
@@ -93,7 +100,7 @@ func (n *name) fetch(ctx context.Context, l *client.Client) (*client.Entry, erro
 		if n.id.TreeID == 0 {
 			id = n.id.Hash.String()
 		}
-		err = fmt.Errorf("no entry %s in the log: %w", id, err)
+		err = fmt.Errorf("no entry %s in %s: %w", id, where, err)
 	}
 	return e, err
 }

@@ -90,6 +90,9 @@ func (s *Store) start(ctx context.Context, sizes keyindex.Sizes) error {
 	if err := migrate(ctx, s.write); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	if err := writable(ctx, s.write); err != nil {
+		return fmt.Errorf("it cannot be written: %w", err)
+	}
 	if err := s.in.prepare(ctx, s.write); err != nil {
 		return err
 	}
@@ -142,6 +145,18 @@ func open(path string, pragmas ...string) (*sql.DB, error) {
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 	return sql.Open("sqlite", dsn)
+}
+
+// writable finds out before the first upload whether the file can be written:
+// one that cannot is opened for reading alone, without a word, and even a
+// transaction can be begun. Nothing is left of what it writes.
+func writable(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "CREATE TABLE writable (x)")
+	return errors.Join(err, tx.Rollback())
 }
 
 // migrate brings the tables up to date. If two processes start at the same

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -98,6 +99,26 @@ func TestOpenRefuses(t *testing.T) {
 		if s, err := sqlite.Open(t.Context(), path); err == nil {
 			t.Errorf("%s: opened", name)
 			s.Close()
+		}
+	}
+}
+
+// TestReadOnly: SQLite opens a file that it cannot write without a word. No
+// permissions keep root from a file, so the address says it.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log.db")
+	open(t, path)
+	for mode, want := range map[string]bool{"ro": false, "rw": true} {
+		db, err := sql.Open("sqlite", "file:"+path+"?mode="+mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for range 2 {
+			if err := sqlite.Writable(t.Context(), db); (err == nil) != want {
+				t.Errorf("mode %s: %v", mode, err)
+			}
 		}
 	}
 }
