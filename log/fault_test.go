@@ -178,6 +178,30 @@ func TestCloseWhileOutcomeIsUnknown(t *testing.T) {
 	}
 }
 
+// TestFailWhileOutcomeIsUnknown stops the log for good while a commit is tried
+// over and over: it is not tried again.
+func TestFailWhileOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	l, r := riggedLog(t)
+	why := errors.New("a witness has seen another log")
+	entered := make(chan struct{}, 1000)
+	r.set(func(*log.Batch, func() error) error { entered <- struct{}{}; return errBroken }, nil)
+	result := make(chan error, 1)
+	go func() {
+		_, err := l.Add(context.Background(), leaf(1))
+		result <- err
+	}()
+	<-entered
+	l.Fail(why)
+	if err := <-result; !errors.Is(err, log.ErrUnknown) || !errors.Is(err, why) {
+		t.Errorf("add: %v", err)
+	}
+	r.set(nil, nil)
+	if h, err := r.Head(t.Context()); err != nil || h.Tree.Size != 0 {
+		t.Errorf("the store is well again, and the log that was stopped has %d entries: %v", h.Tree.Size, err)
+	}
+}
+
 func TestBackPressure(t *testing.T) {
 	t.Parallel()
 	r := &rigged{Store: memory.New()}

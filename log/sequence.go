@@ -395,8 +395,8 @@ func (l *Log) batch(old, head Head, entries []KeyedEntry, grown []merkle.Grown, 
 }
 
 // commit commits b and finds out what became of it: nil if it is in the log,
-// ErrConflict if it is not and never will be. Only when the log is closed
-// before that is known does it return ErrUnknown.
+// ErrConflict if it is not and never will be. Only when the log is closed, or
+// fails, before that is known does it return ErrUnknown.
 func (l *Log) commit(ctx context.Context, b *Batch) error {
 	defer l.unsettled.Store(0)
 	pause := settlePause
@@ -405,6 +405,8 @@ func (l *Log) commit(ctx context.Context, b *Batch) error {
 		select {
 		case <-l.stop:
 			return fmt.Errorf("%w: %w", ErrUnknown, err)
+		case <-l.broken: // nothing may be added to this log any more
+			return fmt.Errorf("%w: %w", ErrUnknown, *l.fault.Load())
 		case <-time.After(pause):
 			pause = min(2*pause, settlePauseMax)
 			return nil
