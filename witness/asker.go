@@ -163,7 +163,8 @@ func NewAsker(l Log, o AskOptions) (*Asker, error) {
 }
 
 // First is closed when each witness has been asked once and has answered, or
-// has not in time, and when Run ends: see Status.Stopped.
+// has not in time, and when Run ends: see Status.Stopped. One that contradicts
+// the log without proof is asked as often as it takes to believe that.
 func (a *Asker) First() <-chan struct{} { return a.first }
 
 // Run asks until ctx ends, or until a witness contradicts the log: it then
@@ -315,6 +316,9 @@ func (a *Asker) take(ctx context.Context, got answer) *ContradictionError {
 		if errors.As(got.err, &contradiction) {
 			w.claims++
 			level = a.logger.Error
+			if w.claims < believeAfter {
+				w.after = time.Time{} // it should soon be known what to believe
+			}
 		}
 		if w.failures&(w.failures-1) == 0 { // not each time
 			level("witness did not cosign", zap.String("witness", w.Name), zap.String("url", w.URL),
@@ -385,9 +389,9 @@ func (a *Asker) publish(ctx context.Context) {
 	a.status.publish(c.Tree.Size, a.now())
 }
 
-// firstDone closes first when each witness has answered once, or all is over.
+// firstDone closes first when each witness has had its say, or all is over.
 func (a *Asker) firstDone(over bool) {
-	if !over && slices.ContainsFunc(a.witnesses, func(w *asked) bool { return !w.answered }) {
+	if !over && slices.ContainsFunc(a.witnesses, func(w *asked) bool { return !w.answered || 0 < w.claims && w.claims < believeAfter }) {
 		return
 	}
 	select {

@@ -325,7 +325,7 @@ func TestAskerRollback(t *testing.T) {
 				}
 				a := s.run(s.log)
 				<-a.First()
-				if c.proof {
+				if c.alarm {
 					synctest.Wait()
 					if n, _ := s.outcome(); n == 0 {
 						t.Error("no alarm before the log serves")

@@ -191,6 +191,11 @@ func (c *witnessCmd) open(ctx context.Context, logger *zap.Logger) (_ witnessSto
 
 	// 1. The key.
 	key, err := sign.LoadKey(c.Key)
+	lasting := c.Storage != "memory:"
+	if err == nil && !lasting {
+		return nil, nil, refuse("a witness that keeps nothing takes a new key at each start, but there is one at %s: "+
+			"it could cosign what contradicts that which it has cosigned before", c.Key)
+	}
 	if errors.Is(err, fs.ErrNotExist) && made && remembered == nil {
 		key, err = makeWitnessKey(c.Key)
 	}
@@ -222,7 +227,6 @@ func (c *witnessCmd) open(ctx context.Context, logger *zap.Logger) (_ witnessSto
 	if !ok {
 		return nil, nil, refuse("%s cannot keep the state of a witness", redact(c.Storage))
 	}
-	lasting := c.Storage != "memory:"
 	owner, err := store.Witnessed(ctx, cosigner.Name())
 	if err != nil {
 		return nil, nil, err

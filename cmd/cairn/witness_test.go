@@ -313,6 +313,7 @@ func TestWitnessRefuses(t *testing.T) {
 		{"no key there", []string{"--name", "w.example", "--key", filepath.Join(dir, "nothing"), "--log", vkey}, exitRefused, "nothing"},
 		{"another name", []string{"--name", "v.example", "--data", mine, "--log", vkey}, exitRefused, "belongs to another witness"},
 		{"database of another", []string{"--name", "w.example", "--storage", "sqlite:" + filepath.Join(mine, "witness.db"), "--log", vkey}, exitRefused, "is of witness"},
+		{"database that forgets", []string{"--name", "w.example", "--data", mine, "--storage", "memory:", "--log", vkey}, exitRefused, "keeps nothing"},
 		{"database lost", []string{"--name", "w.example", "--data", lost, "--log", vkey}, exitRefused, "Bring the database back"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
