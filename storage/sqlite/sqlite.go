@@ -66,13 +66,13 @@ func openSizes(ctx context.Context, path string, sizes keyindex.Sizes) (*Store, 
 	if s.write, err = open(path,
 		fmt.Sprintf("page_size(%d)", pageSize), // of a new file
 		"synchronous(FULL)",                    // a commit is on the disk when it returns
-		"cache_size(-32768)",
+		"cache_size(-16384)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", walBytes/pageSize),
 	); err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
 	s.write.SetMaxOpenConns(1)
-	if s.read, err = open(path, "query_only(1)", "cache_size(-8192)"); err != nil {
+	if s.read, err = open(path, "query_only(1)", "cache_size(-6144)"); err != nil {
 		s.write.Close()
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
