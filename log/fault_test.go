@@ -3,6 +3,7 @@ package log_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -200,6 +201,33 @@ func TestFailWhileOutcomeIsUnknown(t *testing.T) {
 	if h, err := r.Head(t.Context()); err != nil || h.Tree.Size != 0 {
 		t.Errorf("the store is well again, and the log that was stopped has %d entries: %v", h.Tree.Size, err)
 	}
+}
+
+// TestIndexPastTheEnd has a store whose search index names an entry that the
+// tree does not have: a leaf is refused, and the log neither spins nor hangs.
+func TestIndexPastTheEnd(t *testing.T) {
+	t.Parallel()
+	s := &farIndex{Store: memory.New()}
+	create(t, s)
+	l := open(t, s, options(&clock{at: time.Unix(2000, 0)}))
+	if _, err := l.Add(t.Context(), leaf(1)); err == nil {
+		t.Error("added")
+	}
+	s.well.Store(true)
+	add(t, l, leaf(1))
+}
+
+// A farIndex finds each key at an index past the end, until it is well.
+type farIndex struct {
+	*memory.Store
+	well atomic.Bool
+}
+
+func (s *farIndex) Find(ctx context.Context, keys []log.Key, after int64, limit int) ([][]int64, error) {
+	if s.well.Load() {
+		return s.Store.Find(ctx, keys, after, limit)
+	}
+	return slices.Repeat([][]int64{{1000}}, len(keys)), nil
 }
 
 func TestBackPressure(t *testing.T) {

@@ -122,9 +122,11 @@ func (l *Log) sequence(batch []*pending) {
 		// is not found now is no duplicate then.
 		fresh, twins, err := l.sift(ctx, st, batch)
 		if errors.Is(err, errBehind) {
-			if _, err = l.refresh(ctx); err == nil {
+			newer, rerr := l.refresh(ctx)
+			if rerr == nil && newer != st {
 				continue
 			}
+			err = errors.Join(err, rerr)
 		}
 		if err != nil {
 			answer(batch, fmt.Errorf("find duplicates: %w", err))
