@@ -39,6 +39,7 @@ type proven struct {
 	tree     merkle.Tree
 	signers  []string  // of the checkpoint
 	promised time.Time // when the log promised it, zero if it did not
+	until    time.Time // when the trust in the log's key ends, zero for never
 }
 
 // prove verifies that the entry is in a log that is trusted.
@@ -96,6 +97,8 @@ func (e *Entry) prove(t *Trust) (*proven, error) {
 	if !v1Origin.MatchString(c.Origin) && e.Index != e.Proof.Index {
 		return nil, fmt.Errorf("index %d is not that in the proof, %d", e.Index, e.Proof.Index)
 	}
+
+	p.until = log.End
 
 	// 3. The log has promised body, index and time.
 	if e.Promise != nil {

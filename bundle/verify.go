@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,7 @@ func (b *Bundle) Verify(t *Trust, p Policy) (*Report, error) {
 	// 1. The log has each entry that is of a log we know, and there is one.
 	var entry *Entry
 	var times []time.Time
+	var undated []*proven // of logs whose keys are not trusted any more at some time
 	for _, e := range b.Entries {
 		proof, err := e.prove(t)
 		if errors.Is(err, errUnknownLog) && len(b.Entries) > 1 {
@@ -124,6 +126,8 @@ func (b *Bundle) Verify(t *Trust, p Policy) (*Report, error) {
 		if !proof.promised.IsZero() {
 			times = append(times, proof.promised)
 			r.verified("the log has promised it at %s", proof.promised.Format(time.RFC3339))
+		} else if !proof.until.IsZero() {
+			undated = append(undated, proof)
 		}
 	}
 	if entry == nil {
@@ -193,6 +197,15 @@ func (b *Bundle) Verify(t *Trust, p Policy) (*Report, error) {
 		}
 		times = append(times, at)
 		r.verified("a timestamp authority has seen the signature at %s", at.Format(time.RFC3339))
+	}
+
+	for _, p := range undated {
+		until := p.until.UTC().Format(time.RFC3339)
+		if len(times) == 0 {
+			r.open("that the key of %s, trusted until %s, was so then: nobody who is trusted says when that was", p.log, until)
+		} else if !slices.ContainsFunc(times, func(t time.Time) bool { return !t.After(p.until) }) {
+			return fail("log entry", fmt.Errorf("it was signed after %s, until when the key of %s was trusted", until, p.log))
+		}
 	}
 
 	// 4. Who.
