@@ -88,14 +88,9 @@ func (l *Log) EntryIn(ctx context.Context, index, size int64) (*ProvenEntry, err
 	if err != nil {
 		return nil, err
 	}
-	hashes, err := l.prover.Inclusion(ctx, st.edge, index, size)
+	hashes, err := l.inclusion(ctx, st, e, tree)
 	if err != nil {
 		return nil, err
-	}
-	if err := merkle.VerifyInclusion(e.Hash, index, tree, hashes); err != nil {
-		l.prover.Forget()
-		l.entries.Remove(index)
-		return nil, fmt.Errorf("entry %d is not what the tree holds: %w", index, err)
 	}
 	return &ProvenEntry{Entry: e, Proof: Proof{Index: index, Tree: tree, Hashes: hashes}}, nil
 }

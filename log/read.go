@@ -61,19 +61,29 @@ func (l *Log) Entry(ctx context.Context, index int64) (*ProvenEntry, error) {
 	return proven, err
 }
 
-// prove adds a proof in the tree of st to an entry and verifies it: what is
-// wrong in store or memory must not leave as if it were right.
+// prove adds a proof in the tree of st to an entry.
 func (l *Log) prove(ctx context.Context, st *state, e Entry) (*ProvenEntry, error) {
-	hashes, err := l.prover.Inclusion(ctx, st.edge, e.Index, st.head.Tree.Size)
+	hashes, err := l.inclusion(ctx, st, e, st.head.Tree)
 	if err != nil {
 		return nil, err
 	}
-	if err := merkle.VerifyInclusion(e.Hash, e.Index, st.head.Tree, hashes); err != nil {
+	return &ProvenEntry{Entry: e, Proof: Proof{Index: e.Index, Tree: st.head.Tree, Hashes: hashes, Checkpoint: st.head.Checkpoint, state: st}}, nil
+}
+
+// inclusion returns a proof of an entry in a tree that st continues, and
+// verifies it: what is wrong in store or memory must not leave as if it were
+// right.
+func (l *Log) inclusion(ctx context.Context, st *state, e Entry, tree merkle.Tree) ([]merkle.Hash, error) {
+	hashes, err := l.prover.Inclusion(ctx, st.edge, e.Index, tree.Size)
+	if err != nil {
+		return nil, err
+	}
+	if err := merkle.VerifyInclusion(e.Hash, e.Index, tree, hashes); err != nil {
 		l.prover.Forget()
 		l.entries.Remove(e.Index)
 		return nil, fmt.Errorf("entry %d is not what the tree holds: %w", e.Index, err)
 	}
-	return &ProvenEntry{Entry: e, Proof: Proof{Index: e.Index, Tree: st.head.Tree, Hashes: hashes, Checkpoint: st.head.Checkpoint, state: st}}, nil
+	return hashes, nil
 }
 
 // Lookup is Entry for the leaf that has the given hash.
@@ -203,7 +213,7 @@ func (l *Log) loadRuns(ctx context.Context, indexes []int64) ([]Entry, error) {
 	}
 	out := make([]Entry, len(indexes))
 	for i, index := range indexes {
-		at := slices.IndexFunc(segments, func(s Segment) bool { return s.Start <= index && index < s.Start+int64(s.Count) })
+		at := slices.IndexFunc(segments, func(s Segment) bool { return s.Holds(index) })
 		if at < 0 {
 			return nil, fmt.Errorf("read segments: the store lost the one of entry %d", index)
 		}

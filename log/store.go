@@ -70,6 +70,9 @@ type Segment struct {
 	Data  []byte
 }
 
+// Holds says whether the entry at index is in s.
+func (s Segment) Holds(index int64) bool { return s.Start <= index && index < s.Start+int64(s.Count) }
+
 // A FullTile is a tile of Width merkle.TileWidth with its hashes.
 type FullTile struct {
 	Tile merkle.Tile

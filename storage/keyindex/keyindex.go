@@ -64,11 +64,11 @@ type Disk interface {
 // ErrMoved means that the index is not what it was: another server keeps it.
 var ErrMoved = errors.New("another server keeps the index")
 
-// An id of a run has at most runBits bits and one of its pages at most
-// pageBits, so that a Disk may put both into one integer.
+// An id of a run has at most runBits bits and the number of a page at most
+// PageBits, so that a Disk may put both into one integer.
 const (
-	runBits  = 38
-	pageBits = 25
+	runBits  = 63 - PageBits
+	PageBits = 25
 )
 
 // An Owner is a random name of one open store.

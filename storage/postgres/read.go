@@ -100,7 +100,7 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 	slices.SortFunc(segments, func(a, b log.Segment) int { return cmp.Compare(a.Start, b.Start) })
 	segments = slices.CompactFunc(segments, func(a, b log.Segment) bool { return a.Start == b.Start })
 	for _, index := range indexes {
-		if !held(segments, index) {
+		if !slices.ContainsFunc(segments, func(s log.Segment) bool { return s.Holds(index) }) {
 			return nil, fmt.Errorf("read segment of entry %d: %w", index, log.ErrNotFound)
 		}
 	}
@@ -117,7 +117,7 @@ func (s *Store) SegmentsFrom(ctx context.Context, start int64, limit int) ([]log
 		return nil, fmt.Errorf("read segments: %w", err)
 	}
 	segments, err := collectSegments(rows)
-	if err != nil || !held(segments, start) {
+	if err != nil || !slices.ContainsFunc(segments, func(s log.Segment) bool { return s.Holds(start) }) {
 		return nil, err
 	}
 	return segments, nil
@@ -140,16 +140,6 @@ func collectSegments(rows pgx.Rows) ([]log.Segment, error) {
 		return nil, fmt.Errorf("read segments: %w", err)
 	}
 	return segments, nil
-}
-
-// held says whether one of segments, which ascend, holds the entry at index.
-func held(segments []log.Segment, index int64) bool {
-	for _, seg := range segments {
-		if seg.Start <= index && index < seg.Start+int64(seg.Count) {
-			return true
-		}
-	}
-	return false
 }
 
 // Find implements log.Reader.

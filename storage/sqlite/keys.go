@@ -28,12 +28,9 @@ type disk struct {
 	leftover *sql.Stmt
 }
 
-// pageBits is how many bits of a row's id in key_page are the page; those
-// before are the run, so that the pages of a run lie side by side.
-const pageBits = 25
-
-// pageRow returns the id of a page's row.
-func pageRow(p keyindex.PageID) int64 { return p.Run<<pageBits | int64(p.Page) }
+// pageRow returns the id of a page's row in key_page. The run comes first, so
+// that its pages lie side by side.
+func pageRow(p keyindex.PageID) int64 { return p.Run<<keyindex.PageBits | int64(p.Page) }
 
 // look reads the size of the log, what was appended from an entry on, and
 // pages, all as of one moment.
@@ -126,7 +123,7 @@ func (d *disk) Runs(ctx context.Context, have []int64) ([]*keyindex.Run, error) 
 
 // Leftover implements keyindex.Disk.
 func (d *disk) Leftover(ctx context.Context) ([]keyindex.PageID, error) {
-	rows, err := d.leftover.QueryContext(ctx, pageBits)
+	rows, err := d.leftover.QueryContext(ctx, keyindex.PageBits)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cairnlog/cairn/log"
 	"github.com/cairnlog/cairn/merkle"
@@ -108,7 +109,7 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 		return nil, err
 	}
 	for _, index := range indexes {
-		if !held(segments, index) {
+		if !slices.ContainsFunc(segments, func(s log.Segment) bool { return s.Holds(index) }) {
 			return nil, fmt.Errorf("read segment of entry %d: %w", index, log.ErrNotFound)
 		}
 	}
@@ -118,7 +119,7 @@ func (s *Store) SegmentsAt(ctx context.Context, indexes []int64) ([]log.Segment,
 // SegmentsFrom implements log.Reader.
 func (s *Store) SegmentsFrom(ctx context.Context, start int64, limit int) ([]log.Segment, error) {
 	segments, err := s.segments(ctx, segmentsFrom, start, int64(max(limit, 0)))
-	if err != nil || !held(segments, start) {
+	if err != nil || !slices.ContainsFunc(segments, func(s log.Segment) bool { return s.Holds(start) }) {
 		return nil, err
 	}
 	return segments, nil
@@ -145,16 +146,6 @@ func (s *Store) segments(ctx context.Context, query string, args ...driver.Value
 		return nil, fmt.Errorf("read segments: %w", err)
 	}
 	return segments, nil
-}
-
-// held says whether one of segments, which ascend, holds the entry at index.
-func held(segments []log.Segment, index int64) bool {
-	for _, seg := range segments {
-		if seg.Start <= index && index < seg.Start+int64(seg.Count) {
-			return true
-		}
-	}
-	return false
 }
 
 // Find implements log.Reader.
