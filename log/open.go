@@ -292,16 +292,23 @@ func (l *Log) fail(err error) {
 // follow keeps up with other replicas, so that a read that asks for no
 // refresh is not far behind.
 func (l *Log) follow() {
-	t := time.NewTicker(refreshEvery)
+	l.every(refreshEvery, func() {
+		if _, err := l.refresh(context.Background()); err != nil && l.fault.Load() == nil {
+			l.logger.Warn("read head", zap.Error(err))
+		}
+	})
+}
+
+// every calls do again and again until the log is closed.
+func (l *Log) every(pause time.Duration, do func()) {
+	t := time.NewTicker(pause)
 	defer t.Stop()
 	for {
 		select {
 		case <-l.stop:
 			return
 		case <-t.C:
-			if _, err := l.refresh(context.Background()); err != nil && l.fault.Load() == nil {
-				l.logger.Warn("read head", zap.Error(err))
-			}
+			do()
 		}
 	}
 }

@@ -201,21 +201,14 @@ func (l *Log) show(p Published) Published {
 // followPublished looks for what other replicas have published while somebody
 // waits for it.
 func (l *Log) followPublished() {
-	t := time.NewTicker(publishedEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-t.C:
-		}
+	l.every(publishedEvery, func() {
 		if l.waiting.Load() == 0 {
-			continue
+			return
 		}
 		if _, err := l.shown.one(context.Background(), struct{}{}); err != nil && l.fault.Load() == nil {
 			l.logger.Warn("read what is published", zap.Error(err))
 		}
-	}
+	})
 }
 
 func (st *state) published() (Published, error) {
