@@ -32,9 +32,6 @@ type Reader struct {
 // NewReader reads data, which must not change as long as results are in use.
 func NewReader(data []byte) *Reader { return &Reader{data: data} }
 
-// Offset returns how many bytes have been read.
-func (r *Reader) Offset() int { return r.pos }
-
 func (r *Reader) fail(text string) error { return &SyntaxError{Offset: r.pos, Text: text} }
 
 // unexpected is the error for a byte that can't be here, or the end.
